@@ -1,0 +1,46 @@
+//! Compiles the protos without protoc. Writes only to OUT_DIR.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message as _;
+
+const PROTOS: [&str; 2] = [
+    "dialplane/v1/campaign_service.proto",
+    "dialplane/v1/scheduler_service.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rerun-if-changed=migrations");
+    let mut descriptors = protox::compile(PROTOS, ["proto"])?;
+    let out_dir = PathBuf::from(env::var("OUT_DIR")?);
+    // Reflection shows everything, the HTTP annotations included.
+    fs::write(out_dir.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    // Code is generated for our own package alone.
+    descriptors.file.retain(|file| file.package() == "dialplane.v1");
+    tonic_prost_build::configure()
+        .emit_rerun_if_changed(false)
+        // Numbers, keys and notes are people's data: the messages that carry them get a masked Debug in `pb`.
+        .skip_debug(PERSONAL)
+        .compile_fds(descriptors)?;
+    Ok(())
+}
+
+/// Messages that carry a number, a user's key, variables or notes.
+const PERSONAL: [&str; 15] = [
+    "dialplane.v1.Lead",
+    "dialplane.v1.NewLead",
+    "dialplane.v1.Lease",
+    "dialplane.v1.Attempt",
+    "dialplane.v1.OutcomeReport",
+    "dialplane.v1.ListLeadsRequest",
+    "dialplane.v1.UpdateLeadRequest",
+    "dialplane.v1.ListAttemptsRequest",
+    "dialplane.v1.AddSuppressionsRequest",
+    "dialplane.v1.RemoveSuppressionsRequest",
+    "dialplane.v1.CheckSuppressionsRequest",
+    "dialplane.v1.SuppressionCheck",
+    "dialplane.v1.RefusedRow",
+    "dialplane.v1.Campaign",
+    "dialplane.v1.CreateCampaignRequest",
+];

@@ -1,0 +1,86 @@
+-- What every function of the queue shares: the fence, the gauges, the reset's view of a state, places.
+
+-- The fence of a campaign is a readers-writer lock that lasts to the end of the transaction. The hot functions
+-- (refill, grant, begin, settle, release, park, import) hold it shared. Whatever takes rights away or rewrites leads
+-- (pause, reset, suppress, rules, changes by hand, late facts) holds it exclusively: when that transaction is
+-- answered, no permit that had not seen it can follow. Taken before any row lock, in id order.
+create function fence_shared(p_campaigns int[]) returns void language plpgsql as $$
+begin
+    perform pg_advisory_xact_lock_shared(7401, c) from (select distinct unnest(p_campaigns) as c order by 1) as f;
+end $$;
+
+create function fence_exclusive(p_campaigns int[]) returns void language plpgsql as $$
+begin
+    perform pg_advisory_xact_lock(7401, c) from (select distinct unnest(p_campaigns) as c order by 1) as f;
+end $$;
+
+-- The one place that knows what a reset means for a lead's state: of an older epoch, who was not reached is
+-- ELIGIBLE again, but nobody who is suppressed.
+create function effective_state(p_state smallint, p_epoch int, p_current int, p_blocked boolean) returns smallint
+language sql immutable as $$
+    select case when p_state in (6, 7) and p_epoch < p_current and not p_blocked then 1::smallint else p_state end
+$$;
+
+-- ... and for its attempts.
+create function effective_attempts(p_attempts smallint, p_epoch int, p_current int) returns smallint
+language sql immutable as $$
+    select case when p_epoch < p_current then 0::smallint else p_attempts end
+$$;
+
+-- Locks gauges in id order; the engine's row 0 comes first when it is asked for.
+create function lock_gauges(p_campaigns int[]) returns void language plpgsql as $$
+begin
+    perform 1 from gauge g where g.campaign_id = any (p_campaigns) order by g.campaign_id for update;
+end $$;
+
+-- Moves leads between the counts of their campaigns: n leads from one state to another. 0 is outside; besides states
+-- there are 20, waiting for hours, and 21, waiting for a zone. The caller has locked the gauges.
+create function move_counts(p_campaigns int[], p_from smallint[], p_from_blocked boolean[], p_to smallint[],
+                            p_to_blocked boolean[], p_n int[]) returns void language plpgsql as $$
+begin
+    update gauge g set
+        eligible = g.eligible + d.s1, ready = g.ready + d.s2, dialing = g.dialing + d.s3,
+        intent_yes = g.intent_yes + d.s4, intent_no = g.intent_no + d.s5, no_answer = g.no_answer + d.s6,
+        failed = g.failed + d.s7, scheduled = g.scheduled + d.s8, consumed = g.consumed + d.s9,
+        blocked_eligible = g.blocked_eligible + d.b1, blocked_dialing = g.blocked_dialing + d.b3,
+        blocked_no_answer = g.blocked_no_answer + d.b6, blocked_failed = g.blocked_failed + d.b7,
+        blocked_other = g.blocked_other + d.b_other,
+        waiting_hours = g.waiting_hours + d.hours, waiting_zone = g.waiting_zone + d.zone
+    from (
+        select c,
+            coalesce(sum(n) filter (where s = 1), 0) as s1, coalesce(sum(n) filter (where s = 2), 0) as s2,
+            coalesce(sum(n) filter (where s = 3), 0) as s3, coalesce(sum(n) filter (where s = 4), 0) as s4,
+            coalesce(sum(n) filter (where s = 5), 0) as s5, coalesce(sum(n) filter (where s = 6), 0) as s6,
+            coalesce(sum(n) filter (where s = 7), 0) as s7, coalesce(sum(n) filter (where s = 8), 0) as s8,
+            coalesce(sum(n) filter (where s = 9), 0) as s9,
+            coalesce(sum(n) filter (where b and s = 1), 0) as b1, coalesce(sum(n) filter (where b and s = 3), 0) as b3,
+            coalesce(sum(n) filter (where b and s = 6), 0) as b6, coalesce(sum(n) filter (where b and s = 7), 0) as b7,
+            coalesce(sum(n) filter (where b and s in (4, 5, 8, 9)), 0) as b_other,
+            coalesce(sum(n) filter (where s = 20), 0) as hours, coalesce(sum(n) filter (where s = 21), 0) as zone
+        from (
+            select i.c, i.f as s, i.fb as b, -i.n as n
+            from unnest(p_campaigns, p_from, p_from_blocked, p_n) as i (c, f, fb, n)
+            union all
+            select i.c, i.t, i.tb, i.n from unnest(p_campaigns, p_to, p_to_blocked, p_n) as i (c, t, tb, n)
+        ) as m group by c
+    ) as d
+    where g.campaign_id = d.c;
+end $$;
+
+-- The same for a batch in which every lead is a row; groups it first, since its kinds are few.
+create function move_leads(p_campaigns int[], p_from smallint[], p_from_blocked boolean[], p_to smallint[],
+                           p_to_blocked boolean[]) returns void language plpgsql as $$
+begin
+    perform move_counts(array_agg(c), array_agg(f), array_agg(fb), array_agg(t), array_agg(tb), array_agg(n))
+    from (
+        select i.c, i.f, i.fb, i.t, i.tb, count(*)::int as n
+        from unnest(p_campaigns, p_from, p_from_blocked, p_to, p_to_blocked) as i (c, f, fb, t, tb)
+        group by 1, 2, 3, 4, 5
+    ) as m
+    having count(*) > 0;
+end $$;
+
+-- Counts a due row's reason: 20 and 21 as in move_counts, else 0.
+create function waiting_code(p_reason smallint) returns smallint language sql immutable as $$
+    select case p_reason when 4 then 20::smallint when 5 then 21::smallint else 0::smallint end
+$$;

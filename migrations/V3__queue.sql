@@ -1,0 +1,261 @@
+-- The queue: what waits becomes READY, what is READY and may not be called goes back to waiting.
+--
+-- Zone arithmetic is the core's: it hands in, per zone_id from 0 on, the open window that holds now or comes next
+-- (`opens`, `closes`; null: the zone never opens). Statements only compare instants.
+-- Plans are pinned: these tables are filled and emptied faster than statistics follow.
+--
+-- Errors: DP001 the campaign does not run; DP002 its rules are newer than the caller's; DP003 the caller's zones or
+-- windows are out of date; DP004 the replica is fenced: others have taken over.
+
+-- Lowers the bounds under which no due row lies, for rows that are filed now. The caller has locked the gauges.
+create function lower_due_from(p_campaigns int[], p_lanes smallint[], p_at timestamptz[]) returns void
+language plpgsql as $$
+begin
+    update gauge g set promise_from = least(g.promise_from, d.promise), waiting_from = least(g.waiting_from, d.waiting)
+    from (
+        select i.c, min(i.at) filter (where i.lane = 0) as promise, min(i.at) filter (where i.lane = 1) as waiting
+        from unnest(p_campaigns, p_lanes, p_at) as i (c, lane, at) group by i.c
+    ) as d
+    where g.campaign_id = d.c and (d.promise < g.promise_from or d.waiting < g.waiting_from);
+end $$;
+
+-- Moves up to p_limit waiting leads that are due to READY of p_owner; those whose zone is closed wait on. Rows of an
+-- older epoch are dropped: their leads lie at the cursor again; UNKNOWN's delay (reason 7) outlives a reset.
+-- Callers: refill.
+create function refill_waiting(p_campaign int, p_epoch int, p_from timestamptz, p_max_attempts smallint, p_owner int,
+                               p_limit int, p_opens timestamptz[], p_closes timestamptz[], p_now timestamptz,
+                               out ready uuid[], out seen int)
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off as $$
+declare
+    moves record;
+    last_at timestamptz;
+begin
+    with head as materialized (
+        select q.at, q.lead_id from due q
+        where q.campaign_id = p_campaign and q.lane = 1 and q.at >= p_from and q.at <= p_now
+        order by q.at, q.lead_id limit p_limit
+    ), gone as (
+        delete from due q using head h
+        where q.campaign_id = p_campaign and q.lane = 1 and q.at = h.at and q.lead_id = h.lead_id
+        returning q.at, q.lead_id, q.epoch, q.reason
+    ), waiter as materialized (
+        select gone.at, gone.lead_id, gone.epoch as due_epoch, gone.reason, l.rank, l.zone_id, l.blocked,
+            effective_state(l.state, l.epoch, p_epoch, l.blocked) as state,
+            effective_attempts(l.attempts, l.epoch, p_epoch) as attempts
+        from gone join lead l on l.campaign_id = p_campaign and l.lead_id = gone.lead_id
+    ), fate as materialized (
+        select f.*, p_opens[f.zone_id + 1] as opens, case
+            when f.blocked or (f.due_epoch < p_epoch and f.reason <> 7) then 'dropped'
+            when f.attempts >= p_max_attempts then 'exhausted'
+            when p_opens[f.zone_id + 1] <= p_now and p_closes[f.zone_id + 1] > p_now then 'ready'
+            else 'closed' end as fate
+        from waiter f
+    ), r as (
+        insert into ready_lead (campaign_id, lead_id, owner, epoch, state)
+        select p_campaign, f.lead_id, p_owner, p_epoch, f.state from fate f where f.fate = 'ready'
+    ), w as (
+        insert into due (campaign_id, lane, at, lead_id, epoch, state, reason)
+        select p_campaign, 1, coalesce(f.opens, 'infinity'), f.lead_id, p_epoch, f.state, case when f.opens is null then 5 else 4 end
+        from fate f where f.fate = 'closed'
+        on conflict (campaign_id, lane, at, lead_id) do update
+            set epoch = excluded.epoch, state = excluded.state, reason = excluded.reason
+    ), u as (
+        update lead l set not_before = case when f.fate = 'closed' then coalesce(f.opens, 'infinity') end,
+            state = f.state, attempts = f.attempts, epoch = p_epoch
+        from fate f
+        where f.fate in ('closed', 'exhausted') and l.campaign_id = p_campaign and l.lead_id = f.lead_id
+    )
+    select array_agg(f.lead_id order by f.rank, f.lead_id) filter (where f.fate = 'ready') as ready, count(*)::int as seen,
+        max(f.at) as last_at,
+        array_agg(f.state) filter (where f.fate = 'ready') as states,
+        coalesce(sum((f.fate = 'closed' and f.opens is not null)::int), 0)
+            - coalesce(sum((f.reason = 4 and f.due_epoch = p_epoch)::int), 0) as hours,
+        coalesce(sum((f.fate = 'closed' and f.opens is null)::int), 0)
+            - coalesce(sum((f.reason = 5 and f.due_epoch = p_epoch)::int), 0) as zone
+    into moves from fate f;
+    ready := moves.ready;
+    seen := moves.seen;
+    if seen > 0 then
+        perform move_leads(array_agg(p_campaign), array_agg(s), array_agg(false), array_agg(2::smallint), array_agg(false))
+        from unnest(moves.states) as s;
+        update gauge g set waiting_hours = g.waiting_hours + moves.hours, waiting_zone = g.waiting_zone + moves.zone,
+            waiting_from = moves.last_at
+        where g.campaign_id = p_campaign;
+    end if;
+end $$;
+
+-- Moves fresh leads to READY of p_owner, in the campaign's order from the cursor on, until p_want are open or p_scan are
+-- seen; those whose zone is closed wait in `due`. Also takes up leads whose attempts were exhausted until max_attempts was raised.
+-- Callers: refill.
+create function refill_fresh(p_campaign int, p_epoch int, p_rank smallint, p_lead uuid, p_max_attempts smallint,
+                             p_owner int, p_want int, p_scan int, p_opens timestamptz[], p_closes timestamptz[],
+                             p_now timestamptz, out ready uuid[], out seen int)
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off as $$
+declare
+    moves record;
+begin
+    with scanned as materialized (
+        select l.lead_id, l.rank, l.zone_id, l.number, l.blocked, l.epoch, l.not_before, l.last_outcome,
+            effective_state(l.state, l.epoch, p_epoch, l.blocked) as state,
+            effective_attempts(l.attempts, l.epoch, p_epoch) as attempts
+        from lead l
+        where l.campaign_id = p_campaign and (l.rank, l.lead_id) >= (p_rank, p_lead)
+        order by l.rank, l.lead_id limit p_scan
+    ), judged as materialized (
+        select s.*, p_opens[s.zone_id + 1] as opens, case
+            when s.blocked or s.attempts >= p_max_attempts or s.state not in (1, 6, 7) then 'passed'
+            -- It has a due row. Of an older epoch only UNKNOWN's counts.
+            when s.not_before is not null and (s.epoch = p_epoch or s.last_outcome = 12) then 'passed'
+            -- INVALID_NUMBER is not tried again before a reset.
+            when s.state in (6, 7) and s.last_outcome = 10 then 'passed'
+            when exists (select from ready_lead r where r.campaign_id = p_campaign and r.lead_id = s.lead_id) then 'passed'
+            when exists (select from lease z where z.number = s.number and z.lead_id = s.lead_id) then 'passed'
+            when p_opens[s.zone_id + 1] <= p_now and p_closes[s.zone_id + 1] > p_now then 'ready'
+            else 'closed' end as fate
+        from scanned s
+    ), counted as materialized (
+        select j.*, sum((j.fate = 'ready')::int) over (order by j.rank, j.lead_id) as open_so_far from judged j
+    ), taken as materialized (
+        select c.* from counted c where c.open_so_far <= p_want
+    ), r as (
+        insert into ready_lead (campaign_id, lead_id, owner, epoch, state)
+        select p_campaign, k.lead_id, p_owner, p_epoch, k.state from taken k where k.fate = 'ready'
+    ), w as (
+        insert into due (campaign_id, lane, at, lead_id, epoch, state, reason)
+        select p_campaign, 1, coalesce(k.opens, 'infinity'), k.lead_id, p_epoch, k.state, case when k.opens is null then 5 else 4 end
+        from taken k where k.fate = 'closed'
+        on conflict (campaign_id, lane, at, lead_id) do update
+            set epoch = excluded.epoch, state = excluded.state, reason = excluded.reason
+    ), u as (
+        update lead l set not_before = coalesce(k.opens, 'infinity'), state = k.state, attempts = k.attempts, epoch = p_epoch
+        from taken k where k.fate = 'closed' and l.campaign_id = p_campaign and l.lead_id = k.lead_id
+    )
+    select array_agg(k.lead_id order by k.rank, k.lead_id) filter (where k.fate = 'ready') as ready, count(*)::int as seen,
+        array_agg(k.state) filter (where k.fate = 'ready') as states,
+        count(*) filter (where k.fate = 'closed' and k.opens is not null)::int as hours,
+        count(*) filter (where k.fate = 'closed' and k.opens is null)::int as zone,
+        min(k.opens) filter (where k.fate = 'closed') as first_open,
+        (select x.rank from taken x order by x.rank desc, x.lead_id desc limit 1) as cursor_rank,
+        (select x.lead_id from taken x order by x.rank desc, x.lead_id desc limit 1) as cursor_lead
+    into moves from taken k;
+    ready := moves.ready;
+    seen := moves.seen;
+    if seen > 0 then
+        perform move_leads(array_agg(p_campaign), array_agg(s), array_agg(false), array_agg(2::smallint), array_agg(false))
+        from unnest(moves.states) as s;
+        update gauge g set waiting_hours = g.waiting_hours + moves.hours, waiting_zone = g.waiting_zone + moves.zone,
+            cursor_rank = moves.cursor_rank, cursor_lead = moves.cursor_lead,
+            waiting_from = least(g.waiting_from, moves.first_open)
+        where g.campaign_id = p_campaign;
+    end if;
+end $$;
+
+-- Fills the buffer of p_owner with up to p_want leads: retries by their instants for half of it, then fresh leads by
+-- score, then retries again for what is left. Commits asynchronously: a refill lost in a crash is done again.
+-- `scanned` leads of the list were looked at (at the cursor's end: 1 at most); `next_promise` and `next_waiting` are the first due rows left.
+-- Errors: DP001, DP002, DP003, DP004. Caller: the queue warmer.
+create function refill(p_campaign int, p_owner int, p_rules_version int, p_want int, p_scan int,
+                       p_opens timestamptz[], p_closes timestamptz[])
+returns table (ready uuid[], scanned int, waiting_seen int, next_promise timestamptz, next_waiting timestamptz)
+language plpgsql as $$
+declare
+    c record;
+    g record;
+    t timestamptz;
+    a record;
+    b record;
+    more record;
+    got int;
+begin
+    perform set_config('synchronous_commit', 'off', true);
+    perform 1 from replica r where r.replica_id = p_owner and r.expires_at > engine_now() for key share;
+    if not found then raise exception using errcode = 'DP004', message = 'the replica is fenced'; end if;
+    perform fence_shared(array[p_campaign]);
+    select x.state, x.rules_version, x.max_attempts into c from campaign x where x.campaign_id = p_campaign;
+    if c.state is distinct from 2 then raise exception using errcode = 'DP001', message = 'the campaign does not run'; end if;
+    if c.rules_version <> p_rules_version then raise exception using errcode = 'DP002', message = 'the rules changed'; end if;
+    perform lock_gauges(array[p_campaign]);
+    t := engine_now();
+    if (select coalesce(max(z.zone_id), 0) from zone z) >= cardinality(p_opens)
+        or exists (select from unnest(p_closes) as w where w <= t) then
+        raise exception using errcode = 'DP003', message = 'the zones or their windows are out of date';
+    end if;
+    select x.epoch, x.waiting_from, x.cursor_rank, x.cursor_lead into g from gauge x where x.campaign_id = p_campaign;
+    select * into a from refill_waiting(p_campaign, g.epoch, g.waiting_from, c.max_attempts, p_owner, (p_want + 1) / 2,
+                                        p_opens, p_closes, t);
+    got := coalesce(cardinality(a.ready), 0);
+    ready := a.ready;
+    waiting_seen := a.seen;
+    select * into b from refill_fresh(p_campaign, g.epoch, g.cursor_rank, g.cursor_lead, c.max_attempts, p_owner, p_want - got,
+                                      p_scan, p_opens, p_closes, t);
+    scanned := b.seen;
+    ready := ready || b.ready;
+    got := coalesce(cardinality(ready), 0);
+    if got < p_want then
+        select x.epoch, x.waiting_from into g from gauge x where x.campaign_id = p_campaign;
+        select * into more from refill_waiting(p_campaign, g.epoch, g.waiting_from, c.max_attempts, p_owner, p_want - got,
+                                               p_opens, p_closes, t);
+        ready := ready || more.ready;
+        waiting_seen := waiting_seen + more.seen;
+    end if;
+    select q.at into next_promise from due q, gauge x
+    where x.campaign_id = p_campaign and q.campaign_id = p_campaign and q.lane = 0 and q.at >= x.promise_from order by q.at limit 1;
+    select q.at into next_waiting from due q, gauge x
+    where x.campaign_id = p_campaign and q.campaign_id = p_campaign and q.lane = 1 and q.at >= x.waiting_from order by q.at limit 1;
+    return next;
+end $$;
+
+-- Sends leads from READY (p_promised null) or from an overdue promise (its due key) to wait until p_at: the number is
+-- busy elsewhere, the zone has closed, or the buffer has no dialer any more. Rows that are gone are left out.
+-- Callers: the dispatcher after a grant; the warmer when a buffer goes back.
+create function park_leads(p_campaigns int[], p_leads uuid[], p_promised timestamptz[], p_at timestamptz[], p_reasons smallint[])
+returns int
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off as $$
+declare
+    moves record;
+begin
+    perform set_config('synchronous_commit', 'off', true);
+    perform fence_shared(p_campaigns);
+    perform lock_gauges(p_campaigns);
+    with item as materialized (
+        select i.c, i.l, i.promised, i.at, i.reason
+        from unnest(p_campaigns, p_leads, p_promised, p_at, p_reasons) as i (c, l, promised, at, reason)
+    ), r as (
+        delete from ready_lead q using item i where i.promised is null and q.campaign_id = i.c and q.lead_id = i.l
+        returning q.campaign_id, q.lead_id, q.state, q.epoch, i.at, i.reason
+    ), p as (
+        delete from due q using item i
+        where i.promised is not null and q.campaign_id = i.c and q.lane = 0 and q.at = i.promised and q.lead_id = i.l
+        returning q.campaign_id, q.lead_id, q.state, q.epoch, i.at, i.reason
+    ), moved as materialized (
+        select r.*, 1::smallint as lane from r union all select p.*, 0::smallint from p
+    ), w as (
+        insert into due (campaign_id, lane, at, lead_id, epoch, state, reason)
+        select m.campaign_id, m.lane, m.at, m.lead_id, m.epoch, m.state, m.reason from moved m
+        on conflict (campaign_id, lane, at, lead_id) do update
+            set epoch = excluded.epoch, state = excluded.state, reason = excluded.reason
+    ), u as (
+        update lead l set not_before = m.at, state = m.state, epoch = greatest(l.epoch, m.epoch),
+            attempts = effective_attempts(l.attempts, l.epoch, m.epoch)
+        from moved m where l.campaign_id = m.campaign_id and l.lead_id = m.lead_id
+    )
+    select array_agg(m.campaign_id) as c, array_agg(case when m.lane = 0 then 8 else 2 end::smallint) as f,
+        array_agg(m.state) as t, array_agg(m.lane) as lanes, array_agg(m.at) as at, count(*)::int as n,
+        array_agg(waiting_code(m.reason)) as codes
+    into moves from moved m;
+    if moves.n > 0 then
+        perform move_leads(moves.c, moves.f, array_fill(false, array[moves.n]), moves.t, array_fill(false, array[moves.n]));
+        perform move_leads(moves.c, array_fill(0::smallint, array[moves.n]), array_fill(false, array[moves.n]),
+                           (select array_agg(case when x.lane = 1 then x.code else 0 end::smallint order by x.o)
+                            from unnest(moves.codes, moves.lanes) with ordinality as x (code, lane, o)),
+                           array_fill(false, array[moves.n]));
+        perform lower_due_from(moves.c, moves.lanes, moves.at);
+    end if;
+    return moves.n;
+end $$;

@@ -1,0 +1,289 @@
+-- Leases: granted, begun, settled, released. Each batch is one call, over any campaigns and sessions.
+--
+-- Locks: the fence; lease rows; gauges in id order, the engine's first; a grant's new leases last. Every release of a
+-- slot is driven by lease rows really deleted, so a duplicate frees nothing; what decides reads in a statement after the
+-- one that waited.
+
+-- Turns queued leads into leases, in the order given, as far as the caps have room. Verdicts: 1 granted; 2 gone: not in
+-- the queue any more; 3 the engine's cap; 4 the campaign's cap; 5 the number is on a live lease; 6 suppressed; 7 the
+-- hours are over; 8 the campaign does not run, or its rules are newer. Only 1 changes anything.
+-- `p_promised` is the due key of a promise, null for a READY lead. Commits asynchronously: a grant lost in a crash
+-- was never permitted, and the permit's own flush covers the grant before it.
+-- Errors: DP004. Caller: the dispatcher.
+create function grant_leases(p_replica int, p_campaigns int[], p_leads uuid[], p_leases uuid[], p_sessions uuid[],
+                             p_numbers bigint[], p_seqs int[], p_attempts smallint[], p_promised timestamptz[],
+                             p_open_until timestamptz[], p_rules int[])
+returns table (lease_id uuid, verdict smallint, granted_at timestamptz)
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off as $$
+#variable_conflict use_column
+declare
+    t timestamptz;
+    room int;
+    receipt interval;
+    verdicts smallint[];
+    moves record;
+begin
+    perform set_config('synchronous_commit', 'off', true);
+    perform 1 from replica r where r.replica_id = p_replica and r.expires_at > engine_now() for key share;
+    if not found then raise exception using errcode = 'DP004', message = 'the replica is fenced'; end if;
+    perform fence_shared(p_campaigns);
+    perform lock_gauges(array[0] || p_campaigns);
+    t := engine_now();
+    select s.max_concurrency - g.dialing, make_interval(secs => s.receipt_within_ms / 1000.0) into room, receipt
+    from setting s, gauge g where g.campaign_id = 0;
+    with item as materialized (
+        select i.*, c.begin_within, g.epoch, c.max_concurrency - g.dialing as campaign_room, case
+            when c.state <> 2 or c.rules_version <> i.rules then 8
+            when i.open_until <= t then 7
+            when exists (select from suppression x where x.number = i.number) then 6
+            when exists (select from lease z where z.number = i.number) then 5
+            when row_number() over (partition by i.number order by i.ord) > 1 then 5
+            else 0 end as refused
+        from unnest(p_campaigns, p_leads, p_leases, p_sessions, p_numbers, p_seqs, p_attempts, p_promised, p_open_until, p_rules)
+            with ordinality as i (campaign_id, lead_id, lease_id, session_id, number, seq, attempts, promised, open_until, rules, ord)
+        join campaign c on c.campaign_id = i.campaign_id
+        join gauge g on g.campaign_id = i.campaign_id
+    ), in_campaign as materialized (
+        select i.*, case when i.refused = 0
+            and row_number() over (partition by i.campaign_id, i.refused order by i.ord) > i.campaign_room
+            then 4 else i.refused end as no_room
+        from item i
+    ), in_engine as materialized (
+        select i.*, case when i.no_room = 0 and row_number() over (partition by i.no_room order by i.ord) > room
+            then 3 else i.no_room end as verdict
+        from in_campaign i
+    ), r as (
+        delete from ready_lead q using in_engine i
+        where i.verdict = 0 and i.promised is null and q.campaign_id = i.campaign_id and q.lead_id = i.lead_id
+            and q.owner = p_replica
+        returning i.ord, q.state, 2::smallint as place
+    ), p as (
+        delete from due q using in_engine i
+        where i.verdict = 0 and i.promised is not null and q.campaign_id = i.campaign_id and q.lane = 0
+            and q.at = i.promised and q.lead_id = i.lead_id
+        returning i.ord, q.state, 8::smallint as place
+    ), claimed as materialized (
+        select r.* from r union all select p.* from p
+    ), z as (
+        insert into lease (lease_id, lead_id, session_id, number, granted_at, not_after, deadline, campaign_id, epoch, seq,
+                           attempts, state)
+        select i.lease_id, i.lead_id, i.session_id, i.number, t, i.open_until, t + i.begin_within + receipt, i.campaign_id,
+            i.epoch, i.seq, i.attempts, k.state
+        from claimed k join in_engine i on i.ord = k.ord
+    )
+    select array_agg(case when i.verdict <> 0 then i.verdict when k.ord is null then 2 else 1 end::smallint order by i.ord) as verdicts,
+        array_agg(i.campaign_id) filter (where k.ord is not null) as c,
+        array_agg(k.place) filter (where k.ord is not null) as f,
+        count(k.ord)::int as n
+    into moves from in_engine i left join claimed k on k.ord = i.ord;
+    if moves.n > 0 then
+        perform move_leads(moves.c || array_fill(0, array[moves.n]), moves.f || array_fill(0::smallint, array[moves.n]),
+                           array_fill(false, array[2 * moves.n]), array_fill(3::smallint, array[2 * moves.n]),
+                           array_fill(false, array[2 * moves.n]));
+    end if;
+    return query select i.l, i.v, t from unnest(p_leases, moves.verdicts) as i (l, v);
+end $$;
+
+-- The permit. Verdicts: 1 permitted, now or before by the same nonce; 2 the lease is gone or another session's; 3 begun
+-- by another nonce; 4 the campaign does not run; 5 suppressed; 6 the hours are over; 7 too late: its deadline passed.
+-- On record, and on disk, before the answer: commits synchronously. 4 to 7 leave the lease to the caller, who releases it.
+-- Caller: the permit gatherer.
+create function begin_calls(p_sessions uuid[], p_leases uuid[], p_nonces uuid[])
+returns table (lease_id uuid, verdict smallint, begun_at timestamptz)
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off as $$
+#variable_conflict use_column
+declare
+    t timestamptz;
+    fresh uuid[];
+begin
+    perform fence_shared(array_agg(z.campaign_id)) from unnest(p_leases) as i (l) join lease z on z.lease_id = i.l having count(*) > 0;
+    t := engine_now();
+    with b as (
+        update lease z set begun_at = t, nonce = i.nonce, deadline = t + c.max_duration
+        from unnest(p_sessions, p_leases, p_nonces) as i (session_id, lease_id, nonce), campaign c
+        where z.lease_id = i.lease_id and z.session_id = i.session_id and z.begun_at is null and z.not_after > t
+            and z.deadline > t and c.campaign_id = z.campaign_id and c.state = 2
+            and not exists (select from suppression x where x.number = z.number)
+        returning z.lease_id
+    )
+    select array_agg(b.lease_id) into fresh from b;
+    if cardinality(fresh) = cardinality(p_leases) then
+        return query select l, 1::smallint, t from unnest(fresh) as l;
+        return;
+    end if;
+    return query
+    select i.lease_id, case
+            when z.lease_id is null then 2
+            when z.begun_at is not null and z.nonce = i.nonce then 1
+            when z.begun_at is not null then 3
+            when c.state <> 2 then 4
+            when exists (select from suppression x where x.number = z.number) then 5
+            when z.not_after <= t then 6
+            else 7 end::smallint, z.begun_at
+    from unnest(p_sessions, p_leases, p_nonces) as i (session_id, lease_id, nonce)
+    left join lease z on z.lease_id = i.lease_id and z.session_id = i.session_id
+    left join campaign c on c.campaign_id = z.campaign_id;
+end $$;
+
+-- Ends leases with their outcomes, as the core decided them: per lease the state that follows, when it is due, the
+-- promise, the digest of the facts. A lead whose version is not the one the core saw is left alone, and so is a
+-- DO_NOT_CALL whose number other leads have (that takes settle_do_not_call); the caller looks again. A retry
+-- is filed only while attempts are left, a promise and UNKNOWN always. Returns what was settled.
+-- Callers: the outcome gatherer, the sweeper (UNKNOWN).
+create function settle_leases(p_leases uuid[], p_versions int[], p_outcomes smallint[], p_states smallint[], p_due timestamptz[],
+                              p_callbacks timestamptz[], p_streaks smallint[], p_callback_counts smallint[],
+                              p_conversation_seqs int[], p_conversation_outcomes smallint[], p_occurred timestamptz[],
+                              p_providers text[], p_talk_ms int[], p_ring_ms int[], p_notes text[], p_metadata jsonb[],
+                              p_alone boolean)
+returns table (lease_id uuid, session_id uuid, state smallint)
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off as $$
+#variable_conflict use_column
+declare
+    t timestamptz;
+    moves record;
+begin
+    perform fence_shared(array_agg(z.campaign_id)) from unnest(p_leases) as i (l) join lease z on z.lease_id = i.l having count(*) > 0;
+    t := engine_now();
+    with item as materialized (
+        select i.* from unnest(p_leases, p_versions, p_outcomes, p_states, p_due, p_callbacks, p_streaks, p_callback_counts,
+            p_conversation_seqs, p_conversation_outcomes, p_occurred, p_providers, p_talk_ms, p_ring_ms, p_notes, p_metadata)
+            as i (lease_id, version, outcome, new_state, due_at, callback_at, streak, callbacks, conversation_seq,
+                  conversation_outcome, occurred_at, provider_call_id, talk_ms, ring_ms, note, metadata)
+    ), gone as (
+        delete from lease z using item i, lead l
+        where z.lease_id = i.lease_id and l.campaign_id = z.campaign_id and l.lead_id = z.lead_id and l.version = i.version
+            and (i.outcome <> 4 or not p_alone or not exists (
+                select from lead o where o.number = z.number and o.campaign_id <> z.campaign_id))
+        returning z.*, i.version, i.outcome, i.new_state, i.due_at, i.callback_at, i.streak, i.callbacks, i.conversation_seq,
+            i.conversation_outcome, i.occurred_at, i.provider_call_id, i.talk_ms, i.ring_ms, i.note, i.metadata,
+            l.blocked, l.attempts_total
+    ), after as materialized (
+        select x.*, g.epoch as current_epoch, x.blocked or x.outcome = 4 as blocked_after,
+            case when x.epoch < g.epoch then 0 else x.attempts + (x.outcome <> 11)::int end::smallint as attempts_after,
+            c.max_attempts, coalesce(s.dialer_id, '') as dialer_id
+        from gone x
+        join gauge g on g.campaign_id = x.campaign_id
+        join campaign c on c.campaign_id = x.campaign_id
+        left join dialer_session s on s.session_id = x.session_id
+    ), filed as materialized (
+        select x.*, x.due_at is not null and not x.blocked_after
+            and (x.new_state in (1, 8) or x.outcome = 12 or x.attempts_after < x.max_attempts) as waits
+        from after x
+    ), l as (
+        update lead l set state = x.new_state, attempts = x.attempts_after,
+            attempts_total = l.attempts_total + (x.outcome <> 11)::int, epoch = x.current_epoch,
+            not_before = case when x.waits or x.blocked_after then x.due_at end, callback_at = x.callback_at,
+            last_outcome = x.outcome, streak = x.streak, callbacks = x.callbacks, conversation_seq = x.conversation_seq,
+            conversation_outcome = x.conversation_outcome, seq = x.seq, last_attempt_at = coalesce(x.begun_at, t),
+            returned_in_a_row = 0, version = l.version + 1, do_not_call = l.do_not_call or x.outcome = 4,
+            blocked = x.blocked_after, updated_at = t
+        from filed x where l.campaign_id = x.campaign_id and l.lead_id = x.lead_id
+    ), d as (
+        insert into due (campaign_id, lane, at, lead_id, epoch, state, reason)
+        select x.campaign_id, case x.new_state when 8 then 0 else 1 end, x.due_at, x.lead_id, x.current_epoch, x.new_state,
+            case when x.new_state = 8 then 2 when x.outcome = 12 then 7 when x.outcome = 11 then 3 else 1 end
+        from filed x where x.waits
+        on conflict (campaign_id, lane, at, lead_id) do update
+            set epoch = excluded.epoch, state = excluded.state, reason = excluded.reason
+    ), n as (
+        insert into suppression (number, reason, created_at)
+        select x.number, 'DO_NOT_CALL', t from filed x where x.outcome = 4 on conflict do nothing
+    ), a as (
+        insert into call_attempt (lease_id, lead_id, session_id, campaign_id, seq, attempt_number, granted_at, begun_at, ended_at,
+            occurred_at, callback_at, talk_ms, ring_ms, outcome, counted, by_engine, dialer_id, provider_call_id, note, metadata)
+        select x.lease_id, x.lead_id, x.session_id, x.campaign_id, x.seq, x.attempts_total + 1, x.granted_at, x.begun_at, t,
+            coalesce(x.occurred_at, t), case when x.outcome = 3 then x.callback_at end, x.talk_ms, x.ring_ms, x.outcome,
+            x.outcome <> 11, x.outcome = 12, x.dialer_id, x.provider_call_id, x.note, x.metadata
+        from filed x
+    )
+    select array_agg(x.lease_id) as leases, array_agg(x.session_id) as sessions, array_agg(x.campaign_id) as c,
+        array_agg(x.new_state) as t, array_agg(x.blocked) as fb, array_agg(x.blocked_after) as tb,
+        array_agg(case x.new_state when 8 then 0 else 1 end::smallint) as lanes,
+        array_agg(case when x.waits then x.due_at end) as at,
+        array_agg((x.outcome <> 11)::int) as counted, count(*)::int as n
+    into moves from filed x;
+    if moves.n > 0 then
+        perform lock_gauges(array[0] || moves.c);
+        perform move_leads(moves.c || array_fill(0, array[moves.n]), array_fill(3::smallint, array[2 * moves.n]),
+                           moves.fb || array_fill(false, array[moves.n]), moves.t || array_fill(0::smallint, array[moves.n]),
+                           moves.tb || array_fill(false, array[moves.n]));
+        perform lower_due_from(moves.c, moves.lanes, moves.at);
+        update gauge g set attempts = g.attempts + d.n
+        from (select i.c, sum(i.n) as n from unnest(moves.c, moves.counted) as i (c, n) group by i.c) as d
+        where g.campaign_id = d.c;
+    end if;
+    return query select i.l, i.s, i.t from unnest(moves.leases, moves.sessions, moves.t) as i (l, s, t);
+end $$;
+
+-- Takes back leases without a permit: their leads are in the queue again from p_at on, in the state they were leased from,
+-- and no attempt is counted. From the fifth time in a row on a lead backs off. The ended lease leaves a row without
+-- an outcome, by which a late report finds its lead. p_session null: whoever holds them.
+-- Verdicts: 1 released, 2 begun, 3 not held. Callers: ReleaseLeases, the dispatcher, the sweeper, refused permits.
+create function release_leases(p_leases uuid[], p_at timestamptz[], p_reasons smallint[], p_session uuid,
+                               p_back_off_from int, p_back_off interval)
+returns table (lease_id uuid, verdict smallint, session_id uuid)
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off as $$
+#variable_conflict use_column
+declare
+    t timestamptz;
+    moves record;
+begin
+    perform fence_shared(array_agg(z.campaign_id)) from unnest(p_leases) as i (l) join lease z on z.lease_id = i.l having count(*) > 0;
+    t := engine_now();
+    with item as materialized (
+        select i.* from unnest(p_leases, p_at, p_reasons) as i (lease_id, at, reason)
+    ), gone as (
+        delete from lease z using item i
+        where z.lease_id = i.lease_id and z.begun_at is null and (p_session is null or z.session_id = p_session)
+        returning z.*, i.at, i.reason
+    ), back as materialized (
+        select x.*, l.attempts_total, l.blocked, coalesce(s.dialer_id, '') as dialer_id,
+            case when l.returned_in_a_row + 1 >= p_back_off_from then greatest(coalesce(x.at, t), t + p_back_off)
+                else coalesce(x.at, t) end as due_at
+        from gone x
+        join lead l on l.campaign_id = x.campaign_id and l.lead_id = x.lead_id
+        left join dialer_session s on s.session_id = x.session_id
+    ), l as (
+        update lead l set state = x.state, attempts = x.attempts, epoch = x.epoch, not_before = x.due_at, seq = x.seq,
+            returned_in_a_row = l.returned_in_a_row + 1, version = l.version + 1, updated_at = t
+        from back x where l.campaign_id = x.campaign_id and l.lead_id = x.lead_id
+    ), d as (
+        insert into due (campaign_id, lane, at, lead_id, epoch, state, reason)
+        select x.campaign_id, case x.state when 8 then 0 else 1 end, x.due_at, x.lead_id, x.epoch, x.state, x.reason from back x
+        where not x.blocked
+        on conflict (campaign_id, lane, at, lead_id) do update
+            set epoch = excluded.epoch, state = excluded.state, reason = excluded.reason
+    ), a as (
+        insert into call_attempt (lease_id, lead_id, session_id, campaign_id, seq, attempt_number, granted_at, ended_at, dialer_id)
+        select x.lease_id, x.lead_id, x.session_id, x.campaign_id, x.seq, x.attempts_total + 1, x.granted_at, t, x.dialer_id
+        from back x
+    )
+    select array_agg(x.lease_id) as leases, array_agg(x.session_id) as sessions, array_agg(x.campaign_id) as c,
+        array_agg(x.state) as t, array_agg(x.blocked) as b, array_agg(case x.state when 8 then 0 else 1 end::smallint) as lanes,
+        array_agg(x.due_at) as at,
+        array_agg(case when x.state = 8 or x.blocked then 0 else waiting_code(x.reason) end::smallint) as codes,
+        count(*)::int as n
+    into moves from back x;
+    if moves.n > 0 then
+        perform lock_gauges(array[0] || moves.c);
+        perform move_leads(moves.c || array_fill(0, array[moves.n]) || moves.c,
+                           array_fill(3::smallint, array[2 * moves.n]) || array_fill(0::smallint, array[moves.n]),
+                           moves.b || array_fill(false, array[2 * moves.n]),
+                           moves.t || array_fill(0::smallint, array[moves.n]) || moves.codes,
+                           moves.b || array_fill(false, array[2 * moves.n]));
+        perform lower_due_from(moves.c, moves.lanes, moves.at);
+    end if;
+    return query
+    select i.l, case when x.l is not null then 1 when z.lease_id is not null then 2 else 3 end::smallint, coalesce(x.s, z.session_id)
+    from unnest(p_leases) as i (l)
+    left join unnest(moves.leases, moves.sessions) as x (l, s) on x.l = i.l
+    left join lease z on z.lease_id = i.l and (p_session is null or z.session_id = p_session);
+end $$;

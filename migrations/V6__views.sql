@@ -1,0 +1,79 @@
+-- What people see, and what must hold.
+
+-- A lead with the state it has for everybody: its place, a reset's view of it, the permit that counts already.
+create view lead_view as
+select l.campaign_id, c.public_id as campaign_public_id, l.lead_id, l.number, l.external_id, l.rank, z0.name as zone, l.variables,
+    case when z.lease_id is not null then 3 when r.lead_id is not null then 2
+        else effective_state(l.state, l.epoch, g.epoch, l.blocked) end::smallint as state,
+    effective_attempts(l.attempts, l.epoch, g.epoch) + (z.begun_at is not null)::int as attempts,
+    l.attempts_total + (z.begun_at is not null)::int as attempts_total,
+    l.do_not_call, l.blocked, l.callback_at, d.at as not_before, d.reason as waiting_reason, l.last_outcome,
+    coalesce(z.begun_at, l.last_attempt_at) as last_attempt_at, l.returned_in_a_row, z.lease_id, l.created_at, l.updated_at
+from lead l
+join campaign c on c.campaign_id = l.campaign_id
+join gauge g on g.campaign_id = l.campaign_id
+left join zone z0 on z0.zone_id = l.zone_id
+left join lease z on z.number = l.number and z.campaign_id = l.campaign_id and z.lead_id = l.lead_id
+left join ready_lead r on r.campaign_id = l.campaign_id and r.lead_id = l.lead_id
+left join due d on d.campaign_id = l.campaign_id and d.lane = case l.state when 8 then 0 else 1 end and d.at = l.not_before
+    and d.lead_id = l.lead_id and (d.epoch = g.epoch or d.lane = 0 or d.reason = 7)
+    and z.lease_id is null and r.lead_id is null;
+
+-- Empty, always: each row is a broken invariant. For tests and for operators in doubt; it counts everything.
+create view invariant_violation as
+with place as (
+    select l.campaign_id, l.lead_id, l.blocked, l.state as row_state,
+        effective_state(l.state, l.epoch, g.epoch, l.blocked) as state, l.not_before, l.epoch, g.epoch as current_epoch,
+        z.lease_id is not null as leased, r.lead_id is not null as ready, d.lead_id is not null as waiting,
+        (l.rank, l.lead_id) >= (g.cursor_rank, g.cursor_lead) as at_cursor, l.attempts, c.max_attempts,
+        d.reason, d.epoch as due_epoch, d.lane
+    from lead l
+    join gauge g on g.campaign_id = l.campaign_id
+    join campaign c on c.campaign_id = l.campaign_id
+    left join lease z on z.campaign_id = l.campaign_id and z.lead_id = l.lead_id
+    left join ready_lead r on r.campaign_id = l.campaign_id and r.lead_id = l.lead_id
+    left join due d on d.campaign_id = l.campaign_id and d.lead_id = l.lead_id
+        and (d.epoch = g.epoch or d.reason = 7 or d.lane = 0)
+), counts as (
+    select campaign_id, case when leased then 3 when ready then 2 else state end as state, count(*) as leads,
+        count(*) filter (where blocked) as blocked
+    from place group by 1, 2
+), gauges as (
+    select g.campaign_id, s.state, s.leads
+    from gauge g, lateral (values (1, g.eligible), (2, g.ready), (3, g.dialing), (4, g.intent_yes), (5, g.intent_no),
+        (6, g.no_answer), (7, g.failed), (8, g.scheduled), (9, g.consumed)) as s (state, leads)
+    where g.campaign_id > 0
+), blocked_gauges as (
+    select g.campaign_id, s.states, s.leads
+    from gauge g, lateral (values (array[1], g.blocked_eligible), (array[3], g.blocked_dialing), (array[6], g.blocked_no_answer),
+        (array[7], g.blocked_failed), (array[4, 5, 8, 9], g.blocked_other)) as s (states, leads)
+    where g.campaign_id > 0
+)
+select 'gauge differs from count' as violation, g.campaign_id, format('state %s: gauge %s, counted %s', g.state, g.leads, coalesce(c.leads, 0)) as detail
+from gauges g left join counts c on c.campaign_id = g.campaign_id and c.state = g.state where g.leads <> coalesce(c.leads, 0)
+union all
+select 'blocked gauge differs from count', b.campaign_id, format('states %s: gauge %s, counted %s', b.states, b.leads, coalesce(sum(c.blocked), 0))
+from blocked_gauges b left join counts c on c.campaign_id = b.campaign_id and c.state = any (b.states)
+group by b.campaign_id, b.states, b.leads having b.leads <> coalesce(sum(c.blocked), 0)
+union all
+select 'engine gauge differs from live leases', 0, format('gauge %s, counted %s', g.dialing, (select count(*) from lease))
+from gauge g where g.campaign_id = 0 and g.dialing <> (select count(*) from lease)
+union all
+select 'a lead is in two places', p.campaign_id, p.lead_id::text from place p where p.leased::int + p.ready::int + p.waiting::int > 1
+union all
+select 'an eligible lead lies before the cursor and waits nowhere', p.campaign_id, p.lead_id::text
+from place p where p.state = 1 and not p.leased and not p.ready and not p.waiting and not p.blocked and not p.at_cursor
+    and (p.epoch < p.current_epoch or p.attempts < p.max_attempts)
+union all
+select 'a promise waits nowhere', p.campaign_id, p.lead_id::text
+from place p where p.state = 8 and not p.leased and not p.waiting and not p.blocked
+union all
+select 'a blocked lead is queued', p.campaign_id, p.lead_id::text from place p where p.blocked and (p.ready or p.waiting)
+union all
+select 'a finished lead waits', p.campaign_id, p.lead_id::text
+from place p where p.row_state in (4, 5, 9) and (p.ready or p.waiting or p.leased)
+union all
+select 'waiting gauge differs from count', g.campaign_id, format('hours %s, zone %s', g.waiting_hours, g.waiting_zone)
+from gauge g where g.campaign_id > 0 and (
+    g.waiting_hours <> (select count(*) from place p where p.campaign_id = g.campaign_id and p.reason = 4 and p.due_epoch = g.epoch and p.lane = 1)
+    or g.waiting_zone <> (select count(*) from place p where p.campaign_id = g.campaign_id and p.reason = 5 and p.due_epoch = g.epoch and p.lane = 1));

@@ -16,8 +16,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out_dir = PathBuf::from(env::var("OUT_DIR")?);
     // Reflection shows everything, the HTTP annotations included.
     fs::write(out_dir.join("descriptors.bin"), descriptors.encode_to_vec())?;
-    // Code is generated for our own package alone.
-    descriptors.file.retain(|file| file.package() == "dialplane.v1");
+    // The annotations only extend options; no code is wanted for them.
+    descriptors.file.retain(|file| file.package() != "google.api");
     tonic_prost_build::configure()
         .emit_rerun_if_changed(false)
         // Numbers, keys and notes are people's data: the messages that carry them get a masked Debug in `pb`.

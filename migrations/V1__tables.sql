@@ -97,6 +97,8 @@ create table lead (
     -- The promise, until an attempt for it rang.
     callback_at          timestamptz,
     last_attempt_at      timestamptz,
+    -- When the newest attempt that rang began: NOT_PLACED never did.
+    rang_at              timestamptz,
     epoch                int not null default 0,
     -- Moves with every change that a settle must have seen.
     version              int not null default 0,
@@ -169,7 +171,9 @@ create table dialer_session (
     dialer_id  text not null,
     replica_id int not null,
     slots      int not null,
-    opened_at  timestamptz not null
+    opened_at  timestamptz not null,
+    -- Kept for a while after its end: leases and attempts name it.
+    closed_at  timestamptz
 );
 
 -- DIALING_INTENT: a live lease. The unique number makes it the only one of its number, and, since a lead's number

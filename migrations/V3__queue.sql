@@ -110,8 +110,8 @@ begin
             when s.blocked or s.attempts >= p_max_attempts or s.state not in (1, 6, 7) then 'passed'
             -- It has a due row. Of an older epoch only UNKNOWN's counts.
             when s.not_before is not null and (s.epoch = p_epoch or s.last_outcome = 12) then 'passed'
-            -- INVALID_NUMBER is not tried again before a reset.
-            when s.state in (6, 7) and s.last_outcome = 10 then 'passed'
+            -- INVALID_NUMBER, and NOT_PLACED too often, are not tried again before a reset.
+            when s.state in (6, 7) and s.last_outcome in (10, 11) then 'passed'
             when exists (select from ready_lead r where r.campaign_id = p_campaign and r.lead_id = s.lead_id) then 'passed'
             when exists (select from lease z where z.number = s.number and z.lead_id = s.lead_id) then 'passed'
             when p_opens[s.zone_id + 1] <= p_now and p_closes[s.zone_id + 1] > p_now then 'ready'
@@ -156,12 +156,14 @@ end $$;
 
 -- Fills the buffer of p_owner with up to p_want leads: retries by their instants for half of it, then fresh leads by
 -- score, then retries again for what is left. Commits asynchronously: a refill lost in a crash is done again.
--- `scanned` leads of the list were looked at (at the cursor's end: 1 at most); `next_promise` and `next_waiting` are the first due rows left.
+-- `scanned` leads of the list were looked at (at the cursor's end: 1 at most); `next_waiting` is the first
+-- due row left.
 -- Errors: DP001, DP002, DP003, DP004. Caller: the queue warmer.
 create function refill(p_campaign int, p_owner int, p_rules_version int, p_want int, p_scan int,
                        p_opens timestamptz[], p_closes timestamptz[])
-returns table (ready uuid[], scanned int, waiting_seen int, next_promise timestamptz, next_waiting timestamptz)
+returns table (ready uuid[], scanned int, waiting_seen int, waiting_hours int, next_waiting timestamptz)
 language plpgsql as $$
+#variable_conflict use_variable
 declare
     c record;
     g record;
@@ -202,8 +204,7 @@ begin
         ready := ready || more.ready;
         waiting_seen := waiting_seen + more.seen;
     end if;
-    select q.at into next_promise from due q, gauge x
-    where x.campaign_id = p_campaign and q.campaign_id = p_campaign and q.lane = 0 and q.at >= x.promise_from order by q.at limit 1;
+    select x.waiting_hours into waiting_hours from gauge x where x.campaign_id = p_campaign;
     select q.at into next_waiting from due q, gauge x
     where x.campaign_id = p_campaign and q.campaign_id = p_campaign and q.lane = 1 and q.at >= x.waiting_from order by q.at limit 1;
     return next;

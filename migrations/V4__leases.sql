@@ -91,7 +91,7 @@ end $$;
 -- On record, and on disk, before the answer: commits synchronously. 4 to 7 leave the lease to the caller, who releases it.
 -- Caller: the permit gatherer.
 create function begin_calls(p_sessions uuid[], p_leases uuid[], p_nonces uuid[])
-returns table (lease_id uuid, verdict smallint, begun_at timestamptz)
+returns table (lease_id uuid, session_id uuid, verdict smallint, begun_at timestamptz)
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 set enable_bitmapscan = off as $$
@@ -112,11 +112,11 @@ begin
     )
     select array_agg(b.lease_id) into fresh from b;
     if cardinality(fresh) = cardinality(p_leases) then
-        return query select l, 1::smallint, t from unnest(fresh) as l;
+        return query select i.l, i.s, 1::smallint, t from unnest(p_leases, p_sessions) as i (l, s);
         return;
     end if;
     return query
-    select i.lease_id, case
+    select i.lease_id, i.session_id, case
             when z.lease_id is null then 2
             when z.begun_at is not null and z.nonce = i.nonce then 1
             when z.begun_at is not null then 3
@@ -181,6 +181,7 @@ begin
             not_before = case when x.waits or x.blocked_after then x.due_at end, callback_at = x.callback_at,
             last_outcome = x.outcome, streak = x.streak, callbacks = x.callbacks, conversation_seq = x.conversation_seq,
             conversation_outcome = x.conversation_outcome, seq = x.seq, last_attempt_at = coalesce(x.begun_at, t),
+            rang_at = case when x.outcome <> 11 then coalesce(x.begun_at, x.granted_at) else l.rang_at end,
             returned_in_a_row = 0, version = l.version + 1, do_not_call = l.do_not_call or x.outcome = 4,
             blocked = x.blocked_after, updated_at = t
         from filed x where l.campaign_id = x.campaign_id and l.lead_id = x.lead_id

@@ -177,7 +177,7 @@ begin
     where l.campaign_id = p_campaign and l.lead_id = any (lifted.ids);
     perform place_leads(p_campaign, array_agg(i.id), array_agg(i.state),
         array_agg(case when i.state = 8 then greatest(l.callback_at, i.at, t)
-            when i.state = 1 or (i.state in (6, 7) and l.attempts < c.max_attempts and l.last_outcome <> 10) then greatest(i.at, t) end),
+            when i.state = 1 or (i.state in (6, 7) and l.attempts < c.max_attempts and l.last_outcome not in (10, 11)) then greatest(i.at, t) end),
         array_agg(case i.state when 8 then 2 else 3 end::smallint))
     from unnest(lifted.ids, lifted.at, lifted.states) as i (id, at, state)
     join lead l on l.campaign_id = p_campaign and l.lead_id = i.id
@@ -209,3 +209,8 @@ begin
     where g.campaign_id = p_campaign;
     return query select i.l, i.s from unnest(lifted.leases, lifted.sessions) as i (l, s) where i.l is not null;
 end $$;
+
+-- The warmer walks the list from its head again: more leads may be called than it believed.
+create function rewind_cursor(p_campaign int) returns void language sql as $$
+    update gauge set cursor_rank = 0, cursor_lead = '00000000-0000-0000-0000-000000000000' where campaign_id = p_campaign
+$$;

@@ -1,0 +1,234 @@
+//! A campaign's rules as flags: `--hours "mon-fri 09:00-17:30" --retry NO_ANSWER=2h,4h`.
+//!
+//! Only the shape is checked here; bounds are the server's, which names each field that breaks one.
+
+use std::str::FromStr;
+
+use jiff::{Span, SpanRelativeTo};
+use prost_types::Duration;
+
+use crate::pb::{CallingHours, CallingSpan, CampaignRules, Outcome, RetryRule, Weekday};
+
+/// Flags for the rules of a campaign.
+#[derive(Clone, Default, clap::Args)]
+#[command(next_help_heading = "Rules")]
+pub struct RulesArgs {
+    /// Region by which national numbers are read at import, as US; without it numbers start with +
+    #[arg(long, value_name = "REGION")]
+    pub default_region: Option<String>,
+    /// IANA zone of leads that name none; without it such leads are not called
+    #[arg(long, value_name = "ZONE")]
+    pub default_time_zone: Option<String>,
+    /// Local hours for calls, as "mon-fri 09:00-17:30"; repeat for more [default: daily 08:00-21:00]
+    #[arg(long, value_name = "SPAN")]
+    pub hours: Vec<Hours>,
+    /// Attempts per lead until the next reset [default: 3]
+    #[arg(long, value_name = "N")]
+    pub max_attempts: Option<i32>,
+    /// Calls of this campaign at once [default: only the engine's cap]
+    #[arg(long, value_name = "N")]
+    pub max_concurrency: Option<i32>,
+    /// Delays before the next attempt after an outcome, as NO_ANSWER=2h,4h; repeat for more outcomes
+    #[arg(long, value_name = "OUTCOME=DELAYS")]
+    pub retry: Vec<Retry>,
+    /// How long a lease may wait for its permit, as 30s
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub begin_within: Option<Duration>,
+    /// How long a call may last, as 1h
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub max_duration: Option<Duration>,
+}
+
+impl RulesArgs {
+    /// The rules, and the paths of those that were given, for an update mask.
+    pub fn build(self) -> (CampaignRules, Vec<String>) {
+        let given = [
+            ("default_region", self.default_region.is_some()),
+            ("default_time_zone", self.default_time_zone.is_some()),
+            ("calling_hours", !self.hours.is_empty()),
+            ("max_attempts", self.max_attempts.is_some()),
+            ("max_concurrency", self.max_concurrency.is_some()),
+            ("retry_rules", !self.retry.is_empty()),
+            ("begin_within", self.begin_within.is_some()),
+            ("max_duration", self.max_duration.is_some()),
+        ];
+        let paths = given
+            .iter()
+            .filter(|(_, given)| *given)
+            .map(|(name, _)| format!("rules.{name}"))
+            .collect();
+        let spans: Vec<_> = self.hours.into_iter().map(|hours| hours.0).collect();
+        let rules = CampaignRules {
+            default_region: self.default_region.unwrap_or_default(),
+            default_time_zone: self.default_time_zone.unwrap_or_default(),
+            calling_hours: (!spans.is_empty()).then_some(CallingHours { spans }),
+            max_attempts: self.max_attempts,
+            max_concurrency: self.max_concurrency,
+            retry_rules: self.retry.into_iter().map(|retry| retry.0).collect(),
+            begin_within: self.begin_within,
+            max_duration: self.max_duration,
+        };
+        (rules, paths)
+    }
+}
+
+/// One rule by name, to be put back to its default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum RuleName {
+    DefaultRegion,
+    DefaultTimeZone,
+    CallingHours,
+    MaxAttempts,
+    MaxConcurrency,
+    RetryRules,
+    BeginWithin,
+    MaxDuration,
+}
+
+impl RuleName {
+    /// The path in an update mask.
+    pub fn path(self) -> String {
+        use clap::ValueEnum as _;
+        self.to_possible_value()
+            .map(|value| format!("rules.{}", value.get_name()))
+            .unwrap_or_default()
+    }
+}
+
+/// One span of calling hours: days, then hours.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hours(pub CallingSpan);
+
+impl FromStr for Hours {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (days, hours) = text
+            .trim()
+            .rsplit_once(' ')
+            .ok_or("not \"DAYS HH:MM-HH:MM\", as \"mon-fri 09:00-17:30\"")?;
+        let (start, end) = hours
+            .split_once('-')
+            .ok_or("the hours are not HH:MM-HH:MM")?;
+        let mut weekdays = Vec::new();
+        for part in days.split(',') {
+            for day in day_range(part.trim())? {
+                if !weekdays.contains(&day) {
+                    weekdays.push(day);
+                }
+            }
+        }
+        weekdays.sort_unstable();
+        Ok(Self(CallingSpan {
+            weekdays,
+            start: start.to_owned(),
+            end: end.to_owned(),
+        }))
+    }
+}
+
+/// `mon`, `mon-fri`, `sat-mon` or `daily`, as numbers of [`Weekday`].
+fn day_range(text: &str) -> Result<Vec<i32>, String> {
+    const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    if text.eq_ignore_ascii_case("daily") {
+        return Ok((Weekday::Monday as i32..=Weekday::Sunday as i32).collect());
+    }
+    let index = |day: &str| {
+        let found = DAYS
+            .iter()
+            .position(|known| known.eq_ignore_ascii_case(day.trim()));
+        found.ok_or(format!(
+            "\"{day}\" is not one of {} or daily",
+            DAYS.join(", ")
+        ))
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (index(first)?, index(last)?);
+    let length = (last + 7 - first) % 7;
+    Ok((0..=length)
+        .map(|step| ((first + step) % 7) as i32 + Weekday::Monday as i32)
+        .collect())
+}
+
+/// Delays of one outcome.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retry(pub RetryRule);
+
+impl FromStr for Retry {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (outcome, delays) = text.split_once('=').ok_or("not OUTCOME=DELAY,DELAY,...")?;
+        let name = format!("OUTCOME_{}", outcome.trim().to_uppercase());
+        let outcome =
+            Outcome::from_str_name(&name).ok_or(format!("\"{outcome}\" is no outcome"))?;
+        let delays = delays.split(',').map(duration).collect::<Result<_, _>>()?;
+        Ok(Self(RetryRule {
+            outcome: outcome.into(),
+            delays,
+        }))
+    }
+}
+
+/// A duration as people write it: `90s`, `2h`, `1h30m`, `3d`, `200ms`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = |error: jiff::Error| format!("not a duration as 90s, 2h30m or 3d: {error}");
+    let span: Span = text.trim().parse().map_err(wrong)?;
+    let exact = span
+        .to_duration(SpanRelativeTo::days_are_24_hours())
+        .map_err(wrong)?;
+    Ok(Duration {
+        seconds: exact.as_secs(),
+        nanos: exact.subsec_nanos(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_are_days_and_a_span() {
+        let hours: Hours = "mon-wed,Sat 09:00-17:30".parse().expect("valid");
+        assert_eq!(hours.0.weekdays, [1, 2, 3, 6]);
+        assert_eq!(
+            (hours.0.start.as_str(), hours.0.end.as_str()),
+            ("09:00", "17:30")
+        );
+        let over_the_week: Hours = "sat-mon 22:00-02:00".parse().expect("valid");
+        assert_eq!(over_the_week.0.weekdays, [1, 6, 7]);
+        let daily: Hours = "daily 00:00-24:00".parse().expect("valid");
+        assert_eq!(daily.0.weekdays.len(), 7);
+        assert!("someday 09:00-10:00".parse::<Hours>().is_err());
+        assert!("09:00-10:00".parse::<Hours>().is_err());
+    }
+
+    #[test]
+    fn a_retry_rule_is_an_outcome_and_its_delays() {
+        let retry: Retry = "no_answer=90s,2h30m,3d".parse().expect("valid");
+        assert_eq!(retry.0.outcome(), Outcome::NoAnswer);
+        let seconds: Vec<_> = retry.0.delays.iter().map(|delay| delay.seconds).collect();
+        assert_eq!(seconds, [90, 9000, 259_200]);
+        assert!("NO_IDEA=1s".parse::<Retry>().is_err());
+        assert!("BUSY=soon".parse::<Retry>().is_err());
+        assert_eq!(
+            duration("200ms"),
+            Ok(Duration {
+                seconds: 0,
+                nanos: 200_000_000
+            })
+        );
+    }
+
+    #[test]
+    fn only_rules_that_were_given_are_in_the_mask() {
+        let args = RulesArgs {
+            max_attempts: Some(2),
+            ..RulesArgs::default()
+        };
+        assert_eq!(args.build().1, ["rules.max_attempts"]);
+        assert_eq!(RuleName::MaxConcurrency.path(), "rules.max_concurrency");
+    }
+}

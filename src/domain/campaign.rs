@@ -1,0 +1,94 @@
+//! A campaign's life and its rules, with defaults and bounds. Callability of a lead is decided elsewhere.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{calling_hours::CallingHours, retry_policy::RetryPolicy};
+
+/// The life of a campaign. The discriminants are the codes of the proto and of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(i16)]
+pub enum CampaignState {
+    /// Created, not started.
+    Draft = 1,
+    /// Leads are leased.
+    Running = 2,
+    /// No grants and no permits.
+    Paused = 3,
+    /// Over for good.
+    Archived = 4,
+}
+
+impl CampaignState {
+    /// Every state, in the order of the codes.
+    pub const ALL: [CampaignState; 4] =
+        [CampaignState::Draft, CampaignState::Running, CampaignState::Paused, CampaignState::Archived];
+
+    /// The code of the proto and of the database.
+    pub fn code(self) -> i16 {
+        self as i16
+    }
+
+    /// The state with this code.
+    pub fn from_code(code: i16) -> Option<CampaignState> {
+        CampaignState::ALL.into_iter().find(|state| state.code() == code)
+    }
+
+    /// Whether the campaign may go from here to `next`. Going where it is already is allowed and changes nothing.
+    pub fn may_become(self, next: CampaignState) -> bool {
+        use CampaignState::{Archived, Draft, Paused, Running};
+        matches!(
+            (self, next),
+            (Draft | Paused | Running, Running)
+                | (Running | Paused, Paused)
+                | (Draft | Paused | Archived, Archived)
+        )
+    }
+}
+
+/// Attempts per lead and generation: bounds.
+pub const MAX_ATTEMPTS: std::ops::RangeInclusive<i32> = 1..=100;
+/// Live leases of one campaign, and of the engine: bounds.
+pub const MAX_CONCURRENCY: std::ops::RangeInclusive<i32> = 0..=1_000_000;
+/// How long a lease may wait for its permit: bounds.
+pub const BEGIN_WITHIN: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
+/// How long a begun call may last: bounds.
+pub const MAX_DURATION: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+
+/// The rules of a campaign. Stored as JSON; parsed and bounded at the edge, so a value of this type is valid.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CampaignRules {
+    /// ISO 3166 region by which national numbers are read.
+    pub default_region: Option<String>,
+    /// IANA zone of leads that name none; without it such leads are closed.
+    pub default_time_zone: Option<String>,
+    /// Local hours; default 08:00 to 21:00 every day.
+    pub calling_hours: CallingHours,
+    /// Attempts per lead and generation, default 3.
+    pub max_attempts: i16,
+    /// Live leases of this campaign; none: bounded by the engine's cap alone.
+    pub max_concurrency: Option<i32>,
+    /// Delays per outcome.
+    pub retry_policy: RetryPolicy,
+    /// How long a lease may wait for its permit, default 30 s.
+    pub begin_within: Duration,
+    /// How long a begun call may last, default 1 h.
+    pub max_duration: Duration,
+}
+
+impl Default for CampaignRules {
+    fn default() -> Self {
+        CampaignRules {
+            default_region: None,
+            default_time_zone: None,
+            calling_hours: CallingHours::default(),
+            max_attempts: 3,
+            max_concurrency: None,
+            retry_policy: RetryPolicy::default(),
+            begin_within: Duration::from_secs(30),
+            max_duration: Duration::from_secs(3600),
+        }
+    }
+}

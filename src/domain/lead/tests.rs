@@ -1,0 +1,669 @@
+//! Proves what the facts make of a lead against the product's words and tables; what `Outcome` says of ranks and counts
+//! is checked here, never used. Of the digest only `streak` and `callbacks` may depend on the order of reports.
+
+use std::time::Duration;
+
+use CampaignState::{Archived, Draft, Paused, Running};
+use LeadState::{
+    Consumed, DialingIntent, Eligible, Failed, IntentNo, IntentNoAnswer, IntentYes, Ready,
+    Scheduled,
+};
+use proptest::{prelude::*, sample::subsequence};
+
+use super::*;
+use crate::domain::campaign::CampaignState;
+
+type Instant = DateTime<Utc>;
+
+/// An instant by its minute.
+fn at(minute: i64) -> Instant {
+    DateTime::from_timestamp(minute * 60, 0).unwrap()
+}
+
+/// A report on the attempt `seq`, which began at minute `seq * 100`.
+fn said(seq: i32, outcome: Outcome) -> Fact {
+    Fact {
+        seq,
+        outcome,
+        begun_at: at(i64::from(seq) * 100),
+        callback_at: None,
+    }
+}
+
+fn callback(seq: i32, minute: i64) -> Fact {
+    Fact {
+        callback_at: Some(at(minute)),
+        ..said(seq, Outcome::CallbackRequested)
+    }
+}
+
+fn after(facts: &[Fact]) -> Facts {
+    facts
+        .iter()
+        .fold(Facts::default(), |all, fact| all.merge(*fact))
+}
+
+/// `times` attempts from `seq` on that all came to this.
+fn in_a_row(seq: i32, times: i32, outcome: Outcome) -> Vec<Fact> {
+    (seq..seq + times).map(|seq| said(seq, outcome)).collect()
+}
+
+/// What follows from the facts at minute `now`, by the default policy.
+fn by_default(facts: &Facts, now: i64) -> Verdict {
+    facts.verdict(&RetryPolicy::default(), at(now))
+}
+
+fn verdict(state: LeadState, due: Option<i64>) -> Verdict {
+    Verdict {
+        state,
+        due_at: due.map(at),
+    }
+}
+
+// ---- Every state x every outcome -----------------------------------------------------------------
+
+/// Leads as they stand in every state that can be leased.
+fn leasable() -> Vec<(LeadState, Facts)> {
+    let by_hand = |facts: Facts| Facts {
+        callback_at: Some(at(2_000)),
+        ..facts
+    };
+    let undialable = after(&in_a_row(1, 20, Outcome::NotPlaced));
+    let mut leads = vec![
+        (Eligible, Facts::default()),
+        (Eligible, after(&in_a_row(1, 3, Outcome::NotPlaced))),
+        (Failed, undialable),
+        (Scheduled, after(&[callback(1, 2_000)])),
+        (
+            Scheduled,
+            after(&[callback(1, 2_000), said(2, Outcome::NotPlaced)]),
+        ),
+        (
+            Scheduled,
+            after(&[callback(1, 150), said(2, Outcome::Busy), callback(3, 2_000)]),
+        ),
+        (Scheduled, by_hand(Facts::default())),
+        (Scheduled, by_hand(after(&[said(1, Outcome::Unknown)]))),
+    ];
+    for outcome in [
+        Outcome::NoAnswer,
+        Outcome::Voicemail,
+        Outcome::Busy,
+        Outcome::Abandoned,
+    ] {
+        leads.push((IntentNoAnswer, after(&[said(1, outcome)])));
+    }
+    for outcome in [Outcome::Failed, Outcome::InvalidNumber, Outcome::Unknown] {
+        leads.push((Failed, after(&in_a_row(1, 2, outcome))));
+    }
+    leads
+}
+
+#[test]
+fn every_outcome_of_a_fresh_attempt_does_to_every_leasable_lead_what_the_table_says() {
+    const NOW: i64 = 3_005;
+    for (state, prior) in leasable() {
+        assert_eq!(prior.state(), state, "{prior:?}");
+        for outcome in Outcome::ALL {
+            let promised = (outcome == Outcome::CallbackRequested).then(|| at(4_000));
+            let fact = Fact {
+                callback_at: promised,
+                ..said(30, outcome)
+            };
+            let facts = prior.merge(fact);
+            let (new_state, due) = match outcome {
+                Outcome::IntentYes => (IntentYes, None),
+                Outcome::IntentNo | Outcome::DoNotCall => (IntentNo, None),
+                Outcome::CallbackRequested => (Scheduled, Some(at(4_000))),
+                Outcome::NoAnswer => (IntentNoAnswer, Some(at(NOW + 120))),
+                Outcome::Voicemail => (IntentNoAnswer, Some(at(NOW + 240))),
+                Outcome::Busy => (IntentNoAnswer, Some(at(NOW + 15))),
+                Outcome::Abandoned => (IntentNoAnswer, Some(at(NOW + 72 * 60))),
+                Outcome::Failed => (Failed, Some(at(NOW + 10))),
+                Outcome::InvalidNumber => (Failed, None),
+                Outcome::Unknown => (Failed, Some(at(NOW + 60))),
+                Outcome::NotPlaced => {
+                    let again = prior.last_outcome == Some(Outcome::NotPlaced);
+                    let row = if again { prior.streak + 1 } else { 1 };
+                    let seconds = [30, 60, 120, 240].get(row as usize - 1);
+                    let due = seconds.map(|s| at(NOW) + TimeDelta::seconds(*s));
+                    (
+                        if row >= 20 {
+                            Failed
+                        } else if state == Scheduled {
+                            Scheduled
+                        } else {
+                            Eligible
+                        },
+                        due,
+                    )
+                }
+            };
+            let got = facts.verdict(&RetryPolicy::default(), at(NOW));
+            assert_eq!(
+                got,
+                Verdict {
+                    state: new_state,
+                    due_at: due
+                },
+                "{outcome:?} of {prior:?}"
+            );
+
+            let rang = outcome != Outcome::NotPlaced;
+            assert_eq!(outcome.counts(), rang);
+            assert_eq!(
+                facts.rang_at,
+                if rang {
+                    Some(fact.begun_at)
+                } else {
+                    prior.rang_at
+                }
+            );
+            assert_eq!(
+                facts.callback_at,
+                if rang { promised } else { prior.callback_at }
+            );
+            assert_eq!((facts.last_seq, facts.last_outcome), (30, Some(outcome)));
+        }
+    }
+}
+
+#[test]
+fn a_lead_without_facts_is_eligible_at_once() {
+    assert_eq!(by_default(&Facts::default(), 7), verdict(Eligible, Some(7)));
+}
+
+#[test]
+fn the_twentieth_not_placed_in_a_row_fails_the_lead_and_the_nineteenth_does_not() {
+    let facts = after(&in_a_row(1, 19, Outcome::NotPlaced));
+    assert_eq!(by_default(&facts, 0), verdict(Eligible, Some(15)));
+    let facts = after(&in_a_row(1, 20, Outcome::NotPlaced));
+    assert_eq!(by_default(&facts, 0), verdict(Failed, None));
+    let broken = facts
+        .merge(said(21, Outcome::Busy))
+        .merge(said(22, Outcome::NotPlaced));
+    assert_eq!(by_default(&broken, 0).state, Eligible);
+}
+
+#[test]
+fn a_promise_sticks_however_often_the_call_was_not_placed() {
+    let promised = after(&[callback(1, 150)]);
+    let refused = |times| {
+        let all = in_a_row(2, times, Outcome::NotPlaced);
+        all.into_iter().fold(promised, Facts::merge)
+    };
+    assert_eq!(
+        by_default(&refused(19), 9_000),
+        verdict(Scheduled, Some(9_015))
+    );
+    assert_eq!(
+        by_default(&refused(20), 9_000),
+        verdict(Scheduled, Some(9_015))
+    );
+    assert_eq!(refused(20).callback_at, Some(at(150)));
+}
+
+#[test]
+fn a_promise_that_was_not_placed_waits_for_both_its_instant_and_the_back_off() {
+    let facts = after(&[callback(1, 250), said(2, Outcome::NotPlaced)]);
+    assert_eq!(by_default(&facts, 210), verdict(Scheduled, Some(250)));
+    let facts = facts.merge(said(3, Outcome::NotPlaced));
+    assert_eq!(by_default(&facts, 301), verdict(Scheduled, Some(302)));
+}
+
+#[test]
+fn unknown_is_never_followed_at_once_even_by_a_promise() {
+    let late = after(&[
+        said(1, Outcome::Unknown),
+        callback(1, 230),
+        said(2, Outcome::Unknown),
+    ]);
+    assert_eq!(by_default(&late, 260), verdict(Scheduled, Some(320)));
+}
+
+#[test]
+fn a_promise_outlives_an_attempt_that_rang_before_its_instant() {
+    for outcome in [Outcome::Voicemail, Outcome::Unknown, Outcome::InvalidNumber] {
+        assert_eq!(
+            after(&[callback(1, 201), said(2, outcome)]).state(),
+            Scheduled
+        );
+        assert_ne!(
+            after(&[callback(1, 200), said(2, outcome)]).state(),
+            Scheduled
+        );
+    }
+}
+
+#[test]
+fn a_promise_in_the_past_is_due_at_its_instant() {
+    let facts = after(&[callback(1, 90)]);
+    assert_eq!(by_default(&facts, 105), verdict(Scheduled, Some(90)));
+}
+
+#[test]
+fn a_sixth_callback_is_as_if_nobody_had_answered_for_the_first_time() {
+    let hours = Duration::from_hours;
+    let policy = RetryPolicy::new(vec![(
+        Outcome::NoAnswer,
+        vec![hours(1), hours(2), hours(3)],
+    )]);
+    let policy = policy.unwrap();
+    let promises: Vec<Fact> = (1..=7)
+        .map(|seq| callback(seq, i64::from(seq) * 100 + 50))
+        .collect();
+    let told = |n: usize| after(&promises[..n]).verdict(&policy, at(1_000));
+    assert_eq!(told(5), verdict(Scheduled, Some(550)));
+    assert_eq!(told(6), verdict(IntentNoAnswer, Some(1_060)));
+    assert_eq!(told(7), verdict(IntentNoAnswer, Some(1_120)));
+    let anew = after(&promises)
+        .merge(said(8, Outcome::Busy))
+        .merge(callback(9, 950));
+    assert_eq!(
+        anew.verdict(&policy, at(1_000)),
+        verdict(IntentNoAnswer, Some(1_060))
+    );
+}
+
+#[test]
+fn each_delay_follows_how_often_in_a_row_its_own_outcome_came() {
+    let minutes = Duration::from_mins;
+    let policy = RetryPolicy::new(vec![(Outcome::Busy, vec![minutes(1), minutes(2)])]).unwrap();
+    let mut facts = Facts::default();
+    for (seq, outcome, due) in [
+        (1, Outcome::Busy, 1),
+        (2, Outcome::Busy, 2),
+        (3, Outcome::Busy, 2),
+        (4, Outcome::Failed, 10),
+        (5, Outcome::Busy, 1),
+    ] {
+        facts = facts.merge(said(seq, outcome));
+        assert_eq!(facts.verdict(&policy, at(0)).due_at, Some(at(due)));
+    }
+}
+
+#[test]
+fn a_reset_calls_again_whoever_was_not_reached_and_leaves_alone_whoever_has_spoken() {
+    for (state, reset) in [
+        (Eligible, true),
+        (Ready, true),
+        (DialingIntent, true),
+        (IntentYes, false),
+        (IntentNo, false),
+        (IntentNoAnswer, true),
+        (Failed, true),
+        (Scheduled, false),
+        (Consumed, false),
+    ] {
+        assert_eq!(state.is_reset(), reset, "{state:?}");
+        assert_eq!(state.is_final(), matches!(state, IntentYes | Consumed));
+        let closed = matches!(state, IntentYes | IntentNo | Consumed);
+        assert_eq!(state.allows_callback_by_hand(), !closed, "{state:?}");
+        assert_eq!(LeadState::from_code(state.code()), Some(state));
+    }
+}
+
+#[test]
+fn a_campaign_goes_from_draft_to_running_to_and_from_paused_and_is_archived_when_it_does_not_run() {
+    // The targets are those of StartCampaign, PauseCampaign and ArchiveCampaign: nothing becomes DRAFT.
+    for (from, allowed) in [
+        (Draft, [false, true, false, true]),
+        (Running, [false, true, true, false]),
+        (Paused, [false, true, true, true]),
+        (Archived, [false, false, false, true]),
+    ] {
+        for (to, allowed) in CampaignState::ALL.into_iter().zip(allowed) {
+            assert_eq!(from.may_become(to), allowed, "{from:?} to {to:?}");
+        }
+    }
+}
+
+// ---- Late, repeated and contradicting reports ----------------------------------------------------
+
+#[test]
+fn within_an_attempt_a_later_report_wins_only_if_it_ranks_higher() {
+    for (first, second, stands) in [
+        (Outcome::Unknown, Outcome::NotPlaced, Eligible),
+        (Outcome::Unknown, Outcome::Busy, IntentNoAnswer),
+        (Outcome::NoAnswer, Outcome::Failed, IntentNoAnswer),
+        (Outcome::Failed, Outcome::NoAnswer, Failed),
+        (Outcome::Voicemail, Outcome::Unknown, IntentNoAnswer),
+        (Outcome::Voicemail, Outcome::DoNotCall, IntentNo),
+        (Outcome::IntentNo, Outcome::Voicemail, IntentNo),
+        (Outcome::DoNotCall, Outcome::IntentYes, IntentYes),
+        (Outcome::IntentYes, Outcome::IntentNo, IntentYes),
+    ] {
+        assert_eq!(
+            after(&[said(1, first), said(1, second)]).state(),
+            stands,
+            "{first:?}"
+        );
+    }
+}
+
+#[test]
+fn a_callback_that_turns_out_to_be_a_refusal_is_a_refusal_in_either_order() {
+    for refusal in [Outcome::IntentNo, Outcome::DoNotCall] {
+        for reports in [
+            [callback(1, 900), said(1, refusal)],
+            [said(1, refusal), callback(1, 900)],
+        ] {
+            let facts = after(&reports);
+            assert_eq!(by_default(&facts, 105), verdict(IntentNo, None));
+            assert_eq!(
+                (facts.callback_at, facts.conversation),
+                (None, Some((1, refusal)))
+            );
+        }
+    }
+}
+
+#[test]
+fn a_second_callback_of_one_attempt_neither_moves_the_promise_nor_counts() {
+    let facts = after(&[callback(1, 900), callback(1, 900), callback(1, 950)]);
+    assert_eq!(
+        (facts.callback_at, facts.callbacks, facts.streak),
+        (Some(at(900)), 1, 1)
+    );
+    let facts = facts.merge(callback(2, 980)).merge(callback(1, 900));
+    assert_eq!((facts.callback_at, facts.callbacks), (Some(at(980)), 2));
+}
+
+#[test]
+fn a_late_promise_is_spent_if_an_attempt_rang_for_it_meanwhile() {
+    let late =
+        |promised, meanwhile| after(&[said(1, Outcome::Unknown), meanwhile, callback(1, promised)]);
+    assert_eq!(late(200, said(2, Outcome::Busy)).state(), IntentNoAnswer);
+    assert_eq!(late(201, said(2, Outcome::Busy)).state(), Scheduled);
+    assert_eq!(late(200, said(2, Outcome::NotPlaced)).state(), Scheduled);
+}
+
+/// The digest does not remember what was before: an attempt that was UNKNOWN once has rung for good.
+#[test]
+fn a_promise_spent_on_unknown_stays_spent_when_not_placed_comes_late() {
+    for reports in [
+        [Outcome::Unknown, Outcome::NotPlaced],
+        [Outcome::NotPlaced, Outcome::Unknown],
+    ] {
+        let facts = after(&[callback(1, 150), said(2, reports[0]), said(2, reports[1])]);
+        assert_eq!((facts.state(), facts.callback_at), (Eligible, None));
+    }
+}
+
+#[test]
+fn an_interest_of_any_attempt_beats_every_newer_refusal() {
+    let newer = [
+        said(2, Outcome::IntentNo),
+        said(3, Outcome::DoNotCall),
+        callback(4, 900),
+    ];
+    assert_eq!(
+        after(&newer).merge(said(1, Outcome::IntentYes)).state(),
+        IntentYes
+    );
+}
+
+// ---- Every order of reports ----------------------------------------------------------------------
+
+/// The ranks of the product, lowest first.
+const RANKS: [&[Outcome]; 5] = [
+    &[Outcome::Unknown],
+    &[
+        Outcome::NoAnswer,
+        Outcome::Voicemail,
+        Outcome::Busy,
+        Outcome::Abandoned,
+        Outcome::Failed,
+        Outcome::InvalidNumber,
+        Outcome::NotPlaced,
+    ],
+    &[Outcome::CallbackRequested],
+    &[Outcome::IntentNo, Outcome::DoNotCall],
+    &[Outcome::IntentYes],
+];
+
+/// The reports on one attempt, lowest rank first: one per rank, since of two the first would win.
+type Attempt = Vec<Fact>;
+
+/// Attempts that begin 10 to 30 minutes apart, with up to `reports_max` reports; promises fall before, between, on and
+/// after their beginnings.
+fn history(attempts_max: usize, reports_max: usize) -> impl Strategy<Value = Vec<Attempt>> {
+    let ranks = subsequence((0..RANKS.len()).collect::<Vec<_>>(), 1..=reports_max);
+    let attempt = (1..=2_i32, 1..=3_i64, ranks, 0..42_usize, 0..=16_i64);
+    prop::collection::vec(attempt, 1..=attempts_max).prop_map(|attempts| {
+        let (mut seq, mut begun) = (0, 0);
+        let report =
+            |(seq_gap, gap, ranks, which, promised): (i32, i64, Vec<usize>, usize, i64)| {
+                seq += seq_gap;
+                begun += gap;
+                let fact = |rank: usize| {
+                    let outcome = RANKS[rank][which % RANKS[rank].len()];
+                    let callback_at = (rank == 2).then(|| at(promised * 10));
+                    Fact {
+                        seq,
+                        outcome,
+                        begun_at: at(begun * 10),
+                        callback_at,
+                    }
+                };
+                ranks.into_iter().map(fact).collect()
+            };
+        attempts.into_iter().map(report).collect()
+    })
+}
+
+/// Histories whose reports have at most 720 orders.
+fn few_reports() -> impl Strategy<Value = Vec<Attempt>> {
+    history(4, 3).prop_filter("too many orders", |history| history.concat().len() <= 6)
+}
+
+/// What must not depend on order.
+type Told = (
+    LeadState,
+    Option<(i32, Outcome)>,
+    Option<Instant>,
+    i32,
+    Option<Outcome>,
+    Option<Instant>,
+);
+
+fn told(facts: &Facts) -> Told {
+    let Facts {
+        conversation,
+        callback_at,
+        last_seq,
+        last_outcome,
+        rang_at,
+        ..
+    } = *facts;
+    (
+        facts.state(),
+        conversation,
+        callback_at,
+        last_seq,
+        last_outcome,
+        rang_at,
+    )
+}
+
+/// The product's words, with the whole history at hand.
+fn by_the_words(history: &[Attempt]) -> Told {
+    let standing: Vec<Fact> = history
+        .iter()
+        .map(|reports| *reports.last().unwrap())
+        .collect();
+    let newest_of = |outcomes: &[Outcome]| {
+        standing
+            .iter()
+            .rev()
+            .find(|fact| outcomes.contains(&fact.outcome))
+            .copied()
+    };
+    let spoken = [
+        Outcome::IntentNo,
+        Outcome::CallbackRequested,
+        Outcome::DoNotCall,
+    ];
+    let decides = newest_of(&[Outcome::IntentYes]).or_else(|| newest_of(&spoken));
+
+    let rang: Vec<Fact> = history
+        .iter()
+        .filter(|reports| {
+            reports
+                .iter()
+                .any(|fact| fact.outcome != Outcome::NotPlaced)
+        })
+        .map(|reports| reports[0])
+        .collect();
+    let promise = decides.and_then(|by| {
+        let instant = by.callback_at?;
+        let kept = rang
+            .iter()
+            .any(|call| call.seq > by.seq && call.begun_at >= instant);
+        (!kept).then_some(instant)
+    });
+
+    let newest = standing[standing.len() - 1];
+    let state = match (decides.map(|fact| fact.outcome), newest.outcome) {
+        (Some(Outcome::IntentYes), _) => IntentYes,
+        (Some(Outcome::IntentNo | Outcome::DoNotCall), _) => IntentNo,
+        _ if promise.is_some() => Scheduled,
+        (_, Outcome::NotPlaced) => Eligible,
+        (_, Outcome::Failed | Outcome::InvalidNumber | Outcome::Unknown) => Failed,
+        _ => IntentNoAnswer,
+    };
+    let conversation = decides.map(|fact| (fact.seq, fact.outcome));
+    let rang_at = rang.last().map(|fact| fact.begun_at);
+    (
+        state,
+        conversation,
+        promise,
+        newest.seq,
+        Some(newest.outcome),
+        rang_at,
+    )
+}
+
+/// Calls `seen` with the facts of every order of `rest`.
+fn every_order(facts: Facts, rest: &mut Vec<Fact>, seen: &mut impl FnMut(Facts)) {
+    if rest.is_empty() {
+        seen(facts);
+    }
+    for next in 0..rest.len() {
+        let fact = rest.remove(next);
+        every_order(facts.merge(fact), rest, seen);
+        rest.insert(next, fact);
+    }
+}
+
+/// A history of up to five attempts, and its reports in some order; some of them come twice.
+fn shuffled() -> impl Strategy<Value = (Vec<Attempt>, Vec<Fact>)> {
+    (history(5, 3), any::<u16>()).prop_flat_map(|(history, twice)| {
+        let reports = history.concat();
+        let again = reports
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| twice >> i & 1 == 1)
+            .map(|(_, fact)| *fact);
+        let all: Vec<Fact> = reports.iter().copied().chain(again).collect();
+        (Just(history), Just(all).prop_shuffle())
+    })
+}
+
+/// Lists of delays as short as they may be, and others.
+fn policy() -> impl Strategy<Value = RetryPolicy> {
+    let list = |seconds_min| prop::collection::vec(seconds_min..=86_400_u64, 1..=3);
+    (list(1), list(0), list(0)).prop_map(|(unknown, no_answer, not_placed)| {
+        let list = |seconds: Vec<u64>| seconds.into_iter().map(Duration::from_secs).collect();
+        RetryPolicy::new(vec![
+            (Outcome::Unknown, list(unknown)),
+            (Outcome::NoAnswer, list(no_answer)),
+            (Outcome::NotPlaced, list(not_placed)),
+        ])
+        .unwrap()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_024))]
+
+    #[test]
+    fn every_order_of_a_few_reports_makes_of_a_lead_what_the_words_say(history in few_reports()) {
+        let words = by_the_words(&history);
+        every_order(Facts::default(), &mut history.concat(), &mut |facts| {
+            assert_eq!(told(&facts), words);
+        });
+    }
+
+    #[test]
+    fn any_order_of_many_reports_makes_of_a_lead_what_the_words_say((history, reports) in shuffled()) {
+        prop_assert_eq!(told(&after(&reports)), by_the_words(&history));
+    }
+
+    #[test]
+    fn a_report_that_does_not_win_within_its_attempt_changes_nothing((_, reports) in shuffled()) {
+        let rank = |outcome| RANKS.iter().position(|outcomes| outcomes.contains(&outcome));
+        let mut facts = Facts::default();
+        for (i, fact) in reports.iter().enumerate() {
+            let before = facts;
+            facts = facts.merge(*fact);
+            let known: Vec<Outcome> =
+                reports[..i].iter().filter(|known| known.seq == fact.seq).map(|known| known.outcome).collect();
+            let wins = known.iter().all(|known| rank(*known) < rank(fact.outcome));
+            // The engine never says UNKNOWN of an attempt that was reported.
+            if !wins && fact.outcome != Outcome::Unknown {
+                prop_assert_eq!(facts, before);
+            }
+        }
+    }
+
+    #[test]
+    fn no_fact_leads_away_from_interest((_, reports) in shuffled()) {
+        let mut interested = false;
+        let mut facts = Facts::default();
+        for fact in reports {
+            facts = facts.merge(fact);
+            interested |= fact.outcome == Outcome::IntentYes;
+            prop_assert_eq!(facts.state() == IntentYes, interested);
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_left_only_by_interest_or_by_a_newer_attempt_that_promised((_, reports) in shuffled()) {
+        let mut facts = Facts::default();
+        for fact in reports {
+            let (refused, before) = (facts.state() == IntentNo, facts.conversation);
+            facts = facts.merge(fact);
+            if refused && facts.state() != IntentNo {
+                let newer = before.is_some_and(|(seq, _)| fact.seq > seq);
+                let promised = newer && fact.outcome == Outcome::CallbackRequested;
+                prop_assert!(fact.outcome == Outcome::IntentYes || promised);
+            }
+        }
+    }
+
+    #[test]
+    fn complete_leads_are_never_due_promises_never_early_and_unknown_never_at_once(
+        (_, reports) in shuffled(), policy in policy(), now in 0..400_i64,
+    ) {
+        let facts = after(&reports);
+        let Verdict { state, due_at } = facts.verdict(&policy, at(now));
+        prop_assert_eq!(state, facts.state());
+        match state {
+            IntentYes | IntentNo => prop_assert_eq!(due_at, None),
+            Scheduled => {
+                prop_assert!(due_at >= facts.callback_at);
+                let waits = matches!(facts.last_outcome, Some(Outcome::NotPlaced | Outcome::Unknown));
+                prop_assert!(waits || due_at == facts.callback_at);
+            }
+            _ => {
+                let invalid = facts.last_outcome == Some(Outcome::InvalidNumber);
+                prop_assert_eq!(due_at.is_none(), invalid);
+                prop_assert!(due_at.is_none_or(|due| due >= at(now)));
+            }
+        }
+        if facts.last_outcome == Some(Outcome::Unknown) {
+            prop_assert!(due_at.is_none_or(|due| due > at(now)));
+        }
+    }
+}

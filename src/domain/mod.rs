@@ -1,0 +1,12 @@
+//! What is true: the rules of calling as pure functions. No async, no I/O, no clock, no logging.
+
+pub mod calling_hours;
+pub mod calling_span;
+pub mod campaign;
+pub mod ids;
+pub mod lead;
+pub mod outcome;
+pub mod phone_number;
+pub mod retry_policy;
+pub mod settings;
+pub mod time_zone;

@@ -1,0 +1,283 @@
+//! Leads: read, changed by hand, consumed, promised a callback.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::{Engine, EngineError, campaigns, leasing::messages::RevokeReason};
+use crate::{
+    domain::{
+        ids::{CampaignId, CampaignKey, LeadId, LeaseId},
+        lead::LeadState,
+    },
+    store::{
+        Transaction,
+        attempts::{AttemptFilter, AttemptRow},
+        changes::{self, Lifted, Placed, Revoked},
+        leads::{self, LeadChange, LeadFilter, LeadRow},
+        queue::waiting,
+        requests::RequestKey,
+    },
+};
+
+/// What became of one lead that was to be consumed: its former state, and whether it is CONSUMED now.
+pub type Consumed = (LeadId, Option<LeadState>, bool);
+
+/// A new zone of a lead, by name; `None`: none of its own.
+#[derive(Clone, Default)]
+pub struct LeadPatch {
+    /// What is written as it is.
+    pub change: LeadChange,
+    /// The zone by name.
+    pub time_zone: Option<Option<String>>,
+}
+
+async fn read(tx: &Transaction<'_>, campaign: CampaignKey, lead: LeadId) -> Result<LeadRow, EngineError> {
+    leads::find(tx, campaign, lead).await?.ok_or(EngineError::LeadNotFound)
+}
+
+/// Back where it was, to be looked at again now.
+fn back(lifted: &Lifted, row: &LeadRow, now: DateTime<Utc>) -> Placed {
+    let (at, reason) = match lifted.state {
+        LeadState::Scheduled => (row.callback_at, waiting::CALLBACK),
+        LeadState::Eligible => (Some(lifted.not_before.filter(|_| row.waiting_reason == Some(waiting::BACK_OFF)).unwrap_or(now)), waiting::BACK_OFF),
+        // It waits for its retry, unless it was out of the waiting already.
+        LeadState::IntentNoAnswer | LeadState::Failed => {
+            let queued = matches!(row.state, LeadState::Ready | LeadState::DialingIntent);
+            (row.not_before.or(lifted.not_before).or(queued.then_some(now)), waiting::RETRY)
+        }
+        _ => (None, waiting::RETRY),
+    };
+    Placed { lead: lifted.lead, state: lifted.state, at, reason }
+}
+
+impl Engine {
+    /// Reads one lead.
+    ///
+    /// # Errors
+    /// [`EngineError::CampaignNotFound`], [`EngineError::LeadNotFound`].
+    pub async fn lead(&self, campaign: CampaignId, lead: LeadId) -> Result<LeadRow, EngineError> {
+        let key = self.campaign(campaign).await?.key;
+        self.store.lead(key, lead).await?.ok_or(EngineError::LeadNotFound)
+    }
+
+    /// One page of leads; the second part is where the next one begins.
+    ///
+    /// # Errors
+    /// [`EngineError::CampaignNotFound`].
+    pub async fn list_leads(
+        &self,
+        campaign: CampaignId,
+        filter: &LeadFilter,
+        after: Option<(i16, LeadId)>,
+        limit: i64,
+    ) -> Result<(Vec<LeadRow>, Option<(i16, LeadId)>), EngineError> {
+        let key = self.campaign(campaign).await?.key;
+        Ok(self.store.leads(key, filter, after, limit).await?)
+    }
+
+    /// Attempts, newest first; the second part is where the next page begins.
+    ///
+    /// # Errors
+    /// [`EngineError::CampaignNotFound`].
+    pub async fn list_attempts(
+        &self,
+        mut filter: AttemptFilter,
+        campaign: Option<CampaignId>,
+        before: Option<LeaseId>,
+        limit: i64,
+    ) -> Result<(Vec<AttemptRow>, Option<LeaseId>), EngineError> {
+        if let Some(id) = campaign {
+            filter.campaign = Some(self.campaign(id).await?.key);
+        }
+        let mut rows = self.store.attempts(&filter, before, limit + 1).await?;
+        let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+        if more {
+            rows.pop();
+        }
+        let next = rows.last().map(|row| row.lease).filter(|_| more);
+        Ok((rows, next))
+    }
+
+    /// Changes a lead; never its number, never its state. A queued lead is queued anew, a lease without a permit revoked.
+    ///
+    /// # Errors
+    /// [`EngineError::LeadNotFound`], [`EngineError::ExternalIdTaken`], [`EngineError::CampaignState`] when archived.
+    pub async fn update_lead(
+        self: &Arc<Self>,
+        campaign: CampaignId,
+        lead: LeadId,
+        patch: LeadPatch,
+        request: Option<RequestKey>,
+    ) -> Result<LeadRow, EngineError> {
+        let key = self.campaign(campaign).await?.key;
+        let now = self.clock.now();
+        let done = self
+            .mutate(request, move |tx| {
+                let patch = patch.clone();
+                Box::pin(async move {
+                    campaigns::refuse_archived(&campaigns::lock(tx, key).await?)?;
+                    let revoked = change_lead(tx, key, lead, patch, now).await?;
+                    Ok((read(tx, key, lead).await?, revoked))
+                })
+            })
+            .await?;
+        self.lead_changed(key, done.aftermath);
+        Ok(done.answer)
+    }
+
+    fn lead_changed(self: &Arc<Self>, key: CampaignKey, revoked: Option<Vec<Revoked>>) {
+        if let Some(revoked) = revoked {
+            self.announce_revoked(&revoked, RevokeReason::LeadChanged);
+            self.survey_soon();
+            self.announce_work(key);
+        }
+    }
+
+    /// Marks leads as handled by hand: any but INTENT_YES and those under a permit. Answers per lead, in order.
+    ///
+    /// # Errors
+    /// [`EngineError::CampaignNotFound`], [`EngineError::CampaignState`] when archived.
+    pub async fn consume_leads(
+        self: &Arc<Self>,
+        campaign: CampaignId,
+        leads: Vec<LeadId>,
+        request: Option<RequestKey>,
+    ) -> Result<Vec<Consumed>, EngineError> {
+        let key = self.campaign(campaign).await?.key;
+        let done = self
+            .mutate(request, move |tx| {
+                let leads = leads.clone();
+                Box::pin(async move {
+                    campaigns::refuse_archived(&campaigns::lock(tx, key).await?)?;
+                    let mut results = Vec::with_capacity(leads.len());
+                    let mut wanted = Vec::new();
+                    for lead in &leads {
+                        let row = leads::find(tx, key, *lead).await?;
+                        let state = row.as_ref().map(|row| row.state);
+                        if state.is_some_and(|state| state != LeadState::IntentYes) {
+                            wanted.push(*lead);
+                        }
+                        results.push((*lead, state, false));
+                    }
+                    let lifted = changes::lift(tx, key, &wanted).await?;
+                    let placed: Vec<Placed> = lifted
+                        .iter()
+                        .filter(|lifted| !lifted.begun)
+                        .map(|lifted| Placed { lead: lifted.lead, state: LeadState::Consumed, at: None, reason: waiting::RETRY })
+                        .collect();
+                    for one in &placed {
+                        changes::set_callback(tx, key, one.lead, None).await?;
+                    }
+                    changes::place(tx, key, &placed).await?;
+                    for (lead, _, consumed) in &mut results {
+                        *consumed = placed.iter().any(|one| one.lead == *lead);
+                    }
+                    Ok((results, lifted.iter().filter_map(|lifted| lifted.revoked).collect::<Vec<_>>()))
+                })
+            })
+            .await?;
+        self.lead_changed(key, done.aftermath);
+        Ok(done.answer)
+    }
+
+    /// Promises a callback, or moves a promised one.
+    ///
+    /// # Errors
+    /// [`EngineError::LeadState`], [`EngineError::LeadNotFound`], [`EngineError::CampaignState`] when archived.
+    pub async fn schedule_callback(
+        self: &Arc<Self>,
+        campaign: CampaignId,
+        lead: LeadId,
+        at: DateTime<Utc>,
+        request: Option<RequestKey>,
+    ) -> Result<LeadRow, EngineError> {
+        if at <= self.clock.now() {
+            return Err(EngineError::BadInput { field: "callback_at", rule: "must be in the future" });
+        }
+        let key = self.campaign(campaign).await?.key;
+        let done = self
+            .mutate(request, move |tx| {
+                Box::pin(async move {
+                    campaigns::refuse_archived(&campaigns::lock(tx, key).await?)?;
+                    let before = read(tx, key, lead).await?;
+                    let refuse = |why| Err(EngineError::LeadState { state: before.state, why });
+                    if !before.state.allows_callback_by_hand() {
+                        return refuse("a lead that has decided, or was handled by hand, is not called back");
+                    }
+                    if before.suppressed {
+                        return refuse("the number is suppressed");
+                    }
+                    let lifted = changes::lift(tx, key, &[lead]).await?;
+                    if lifted.iter().any(|lifted| lifted.begun) {
+                        return refuse("a call is under way");
+                    }
+                    changes::set_callback(tx, key, lead, Some(at)).await?;
+                    let placed = Placed { lead, state: LeadState::Scheduled, at: Some(at), reason: waiting::CALLBACK };
+                    changes::place(tx, key, &[placed]).await?;
+                    let revoked: Vec<Revoked> = lifted.iter().filter_map(|lifted| lifted.revoked).collect();
+                    Ok((read(tx, key, lead).await?, revoked))
+                })
+            })
+            .await?;
+        self.lead_changed(key, done.aftermath);
+        Ok(done.answer)
+    }
+
+    /// Takes a promise back: the lead is ELIGIBLE.
+    ///
+    /// # Errors
+    /// [`EngineError::LeadState`] when no callback is promised; [`EngineError::LeadNotFound`].
+    pub async fn cancel_callback(
+        self: &Arc<Self>,
+        campaign: CampaignId,
+        lead: LeadId,
+        request: Option<RequestKey>,
+    ) -> Result<LeadRow, EngineError> {
+        let key = self.campaign(campaign).await?.key;
+        let now = self.clock.now();
+        let done = self
+            .mutate(request, move |tx| {
+                Box::pin(async move {
+                    campaigns::refuse_archived(&campaigns::lock(tx, key).await?)?;
+                    let before = read(tx, key, lead).await?;
+                    let lifted = if before.callback_at.is_some() { changes::lift(tx, key, &[lead]).await? } else { Vec::new() };
+                    if !lifted.iter().any(|lifted| lifted.state == LeadState::Scheduled && !lifted.begun) {
+                        let why = "no callback is promised, or its call is under way";
+                        return Err(EngineError::LeadState { state: before.state, why });
+                    }
+                    changes::set_callback(tx, key, lead, None).await?;
+                    let placed = Placed { lead, state: LeadState::Eligible, at: Some(now), reason: waiting::BACK_OFF };
+                    changes::place(tx, key, &[placed]).await?;
+                    let revoked: Vec<Revoked> = lifted.iter().filter_map(|lifted| lifted.revoked).collect();
+                    Ok((read(tx, key, lead).await?, revoked))
+                })
+            })
+            .await?;
+        self.lead_changed(key, done.aftermath);
+        Ok(done.answer)
+    }
+}
+
+/// Changes a lead in a transaction that holds the fence; one under a permit keeps its place and its lease.
+pub(super) async fn change_lead(
+    tx: &Transaction<'_>,
+    key: CampaignKey,
+    lead: LeadId,
+    patch: LeadPatch,
+    now: DateTime<Utc>,
+) -> Result<Vec<Revoked>, EngineError> {
+    let before = read(tx, key, lead).await?;
+    let mut change = patch.change;
+    change.zone = match patch.time_zone {
+        None => None,
+        Some(None) => Some(0),
+        Some(Some(name)) => leads::zone_ids(tx, &[name]).await?.first().map(|(id, _)| *id),
+    };
+    let lifted = changes::lift(tx, key, &[lead]).await?;
+    leads::update(tx, key, lead, &change).await?;
+    let placed: Vec<Placed> =
+        lifted.iter().filter(|lifted| !lifted.begun).map(|lifted| back(lifted, &before, now)).collect();
+    changes::place(tx, key, &placed).await?;
+    Ok(lifted.iter().filter_map(|lifted| lifted.revoked).collect())
+}

@@ -1,0 +1,433 @@
+//! The loop around the floor: takes in events, asks the database, tells dialers. Holds streams; decides nothing.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use tokio::{
+    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
+    time::{Instant, sleep},
+};
+
+use super::{
+    floor::{Floor, Planned},
+    lane::{Lane, ZoneBook},
+    messages::{Effect, Ending, Message, Moment, RevokeReason},
+};
+use crate::{
+    domain::{
+        campaign::CampaignState,
+        ids::{CampaignKey, LeaseId, SessionId},
+        settings::SchedulerSettings,
+    },
+    engine::Engine,
+    store::{
+        StoreError,
+        campaigns::CampaignRow,
+        leases::{GrantVerdict, ReleaseVerdict},
+        queue::{QueuedLead, Refill, waiting},
+        sessions::Presence,
+    },
+};
+
+/// How often caps that were met are tried again.
+const PROBE_EVERY: Duration = Duration::from_millis(100);
+/// How often the floor looks at its sessions and receipts.
+const TICK_EVERY: Duration = Duration::from_millis(100);
+/// How long a lane waits after the database did not answer.
+const RETRY_AFTER: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
+/// Events taken in before the floor plans again.
+const EVENTS_MAX: usize = 1024;
+
+/// What a stream gets: messages, and at last why it ends.
+pub enum Outbound {
+    /// For the dialer.
+    Message(Message),
+    /// The last one.
+    End(Ending),
+}
+
+/// What happens to the floor.
+pub enum Event {
+    /// A stream opened a session; its row is written.
+    Open {
+        /// The session.
+        session: SessionId,
+        /// Tells this stream from a later one of the same session.
+        stream: u64,
+        /// Only these; none: all.
+        campaigns: Option<HashSet<CampaignKey>>,
+        /// Its demand.
+        slots: usize,
+        /// Where its messages go.
+        outbox: mpsc::Sender<Outbound>,
+    },
+    /// A stream is over.
+    Closed(SessionId, u64),
+    /// The demand changes.
+    Slots(SessionId, usize),
+    /// Receipts.
+    Received(SessionId, Vec<LeaseId>),
+    /// A sign of life.
+    Heartbeat(SessionId),
+    /// No more grants.
+    Drain(SessionId),
+    /// Leases have their permits.
+    Begun(Vec<LeaseId>),
+    /// A lease is over; with a reason its dialer is told.
+    Ended(LeaseId, Option<RevokeReason>),
+    /// Leads of a campaign may be due that were not.
+    Wake(CampaignKey),
+    /// A waiting lead of a campaign, no promise, is due then.
+    Due(CampaignKey, DateTime<Utc>),
+    /// A campaign as it is now.
+    Campaign(Arc<CampaignRow>),
+    /// Everything, read afresh.
+    Survey(Box<Survey>),
+    /// Who is there.
+    Presence(Presence),
+    /// This replica was taken for dead.
+    Fenced,
+    /// READY leads that memory does not know.
+    Inherited(Vec<QueuedLead>),
+    /// A grant is done.
+    Granted(Vec<Planned>, Result<Vec<GrantVerdict>, StoreError>),
+    /// A refill is done: campaign, want, scan.
+    Refilled(CampaignKey, i32, i32, Result<Refill, StoreError>),
+    /// The promises of these campaigns in the near future.
+    Promises(Vec<CampaignKey>, Vec<QueuedLead>),
+}
+
+/// Everything that the floor reads from the database at once.
+pub struct Survey {
+    /// All running campaigns.
+    pub running: Vec<Arc<CampaignRow>>,
+    /// The zones.
+    pub zones: Arc<ZoneBook>,
+    /// Their promises of the near future.
+    pub promises: Vec<QueuedLead>,
+    /// In force.
+    pub settings: SchedulerSettings,
+}
+
+/// The loop around the floor.
+pub struct Dispatcher {
+    engine: Arc<Engine>,
+    events: UnboundedSender<Event>,
+    floor: Floor,
+    zones: Arc<ZoneBook>,
+    outboxes: HashMap<SessionId, (u64, mpsc::Sender<Outbound>)>,
+    granting: bool,
+    ticked_at: Instant,
+    probed_at: Instant,
+}
+
+impl Dispatcher {
+    /// Runs until the engine's token is cancelled.
+    pub async fn run(engine: Arc<Engine>, mut inbox: UnboundedReceiver<Event>) {
+        let now = Instant::now();
+        let mut dispatcher = Dispatcher {
+            events: engine.events.clone(),
+            floor: Floor::new(engine.settings()),
+            zones: Arc::default(),
+            outboxes: HashMap::new(),
+            granting: false,
+            ticked_at: now,
+            probed_at: now,
+            engine,
+        };
+        let stop = dispatcher.engine.stop.clone();
+        loop {
+            let idle = dispatcher.floor.idle_for(dispatcher.now());
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                event = inbox.recv() => match event {
+                    Some(event) => dispatcher.take(event),
+                    None => break,
+                },
+                () = sleep(idle) => {}
+            }
+            for _ in 0..EVENTS_MAX {
+                let Ok(event) = inbox.try_recv() else { break };
+                dispatcher.take(event);
+            }
+            dispatcher.proceed();
+        }
+        for (_, (_, outbox)) in dispatcher.outboxes.drain() {
+            let _ = outbox.try_send(Outbound::End(Ending::Leaving));
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment { mono: Instant::now(), wall: self.engine.clock.now() }
+    }
+
+    fn take(&mut self, event: Event) {
+        let now = self.now();
+        let effects = match event {
+            Event::Open { session, stream, campaigns, slots, outbox } => {
+                self.outboxes.insert(session, (stream, outbox));
+                self.floor.open(session, campaigns, slots, now)
+            }
+            Event::Closed(session, stream) => {
+                if self.outboxes.get(&session).is_some_and(|(current, _)| *current == stream) {
+                    vec![Effect::Close(session, Ending::Done)]
+                } else {
+                    Vec::new()
+                }
+            }
+            Event::Slots(session, slots) => {
+                self.floor.set_slots(session, slots, now);
+                Vec::new()
+            }
+            Event::Received(session, leases) => {
+                self.floor.heard(session, now);
+                self.floor.received(&leases, false);
+                Vec::new()
+            }
+            Event::Heartbeat(session) => self.floor.heartbeat(session, now),
+            Event::Drain(session) => self.floor.drain(session, now),
+            Event::Begun(leases) => {
+                self.floor.received(&leases, true);
+                Vec::new()
+            }
+            Event::Ended(lease, reason) => self.floor.ended(lease, reason),
+            Event::Granted(planned, result) => {
+                self.granting = false;
+                self.granted(planned, result, now)
+            }
+            other => {
+                self.take_news(other, now);
+                Vec::new()
+            }
+        };
+        self.apply(effects);
+    }
+
+    /// News from the database.
+    fn take_news(&mut self, event: Event, now: Moment) {
+        match event {
+            Event::Wake(campaign) => {
+                match self.floor.lanes().get_mut(&campaign) {
+                    Some(lane) => lane.wake(),
+                    None => self.apply(vec![Effect::Reload(campaign)]),
+                }
+                self.engine.peek_promises(vec![campaign]);
+            }
+            Event::Due(campaign, at) => {
+                if let Some(lane) = self.floor.lanes().get_mut(&campaign) {
+                    lane.due_at(at);
+                }
+            }
+            Event::Campaign(row) => self.campaign(row),
+            Event::Survey(survey) => self.survey(*survey),
+            Event::Presence(presence) => self.presence(presence),
+            Event::Fenced => {
+                let effects = self.floor.fenced();
+                self.apply(effects);
+            }
+            Event::Inherited(leads) => {
+                for lead in leads {
+                    if let Some(lane) = self.floor.lanes().get_mut(&lead.campaign) {
+                        lane.buffer.insert((lead.rank, lead.lead), lead);
+                    }
+                }
+            }
+            Event::Refilled(campaign, want, scan, result) => self.refilled(campaign, want, scan, result, now),
+            Event::Promises(campaigns, leads) => {
+                for campaign in campaigns {
+                    if let Some(lane) = self.floor.lanes().get_mut(&campaign) {
+                        lane.promises.clear();
+                    }
+                }
+                for lead in leads {
+                    if let (Some(lane), Some(at)) = (self.floor.lanes().get_mut(&lead.campaign), lead.promised) {
+                        lane.promises.insert((at, lead.lead), lead);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn campaign(&mut self, row: Arc<CampaignRow>) {
+        let zones = Arc::clone(&self.zones);
+        let running = row.state == CampaignState::Running;
+        let lanes = self.floor.lanes();
+        match lanes.get_mut(&row.key) {
+            Some(lane) => {
+                lane.update(row, zones);
+                if !running {
+                    // Its READY leads have gone back in the database.
+                    lane.buffer.clear();
+                    lane.promises.clear();
+                }
+            }
+            None if running => {
+                lanes.insert(row.key, Lane::new(row, zones));
+            }
+            None => {}
+        }
+    }
+
+    fn survey(&mut self, survey: Survey) {
+        self.zones = survey.zones;
+        self.floor.settings = survey.settings;
+        let running: HashSet<CampaignKey> = survey.running.iter().map(|row| row.key).collect();
+        self.floor.lanes().retain(|key, lane| running.contains(key) || !lane.buffer.is_empty());
+        for row in survey.running {
+            self.campaign(row);
+        }
+        self.take_news(Event::Promises(running.into_iter().collect(), survey.promises), self.now());
+        self.floor.wake_all();
+    }
+
+    fn presence(&mut self, presence: Presence) {
+        let cap = f64::from(self.floor.settings.max_concurrency);
+        let (_, slots) = self.floor.slots();
+        let mine: i64 = slots.iter().map(|slots| i64::from(*slots)).sum();
+        let all = presence.slots.max(mine).max(1);
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+        let share = (cap * mine as f64 / all as f64).ceil() as usize;
+        self.floor.cap_share = share;
+    }
+
+    fn refilled(
+        &mut self,
+        campaign: CampaignKey,
+        want: i32,
+        scan: i32,
+        result: Result<Refill, StoreError>,
+        now: Moment,
+    ) {
+        let Some(lane) = self.floor.lanes().get_mut(&campaign) else { return };
+        match result {
+            Ok(refill) => lane.refilled(refill, want, scan, now.wall),
+            Err(error) => {
+                lane.refilling = false;
+                lane.exhausted = true;
+                lane.next_waiting = Some(now.wall + RETRY_AFTER);
+                match error {
+                    StoreError::NotRunning | StoreError::StaleRules => self.apply(vec![Effect::Reload(campaign)]),
+                    StoreError::StaleZones => self.engine.survey_soon(),
+                    StoreError::Fenced => self.engine.rejoin(),
+                    error => self.engine.outage.note(&error),
+                }
+            }
+        }
+    }
+
+    fn granted(
+        &mut self,
+        planned: Vec<Planned>,
+        result: Result<Vec<GrantVerdict>, StoreError>,
+        now: Moment,
+    ) -> Vec<Effect> {
+        match result {
+            Ok(verdicts) => self.floor.granted(planned, &verdicts, now),
+            Err(error) => {
+                if matches!(error, StoreError::Fenced) {
+                    self.engine.rejoin();
+                }
+                self.engine.outage.note(&error);
+                // Not at once: the database is away, or contended.
+                self.probed_at = now.mono;
+                self.floor.grant_failed(planned)
+            }
+        }
+    }
+
+    fn proceed(&mut self) {
+        let now = self.now();
+        if now.mono.duration_since(self.probed_at) >= PROBE_EVERY {
+            self.probed_at = now.mono;
+            self.floor.probe_caps();
+        }
+        if now.mono.duration_since(self.ticked_at) >= TICK_EVERY {
+            self.ticked_at = now.mono;
+            let effects = self.floor.tick(now);
+            self.apply(effects);
+        }
+        let refills = self.floor.refills(now);
+        self.apply(refills);
+        if self.granting {
+            return;
+        }
+        let (planned, effects) = self.floor.plan(now);
+        self.apply(effects);
+        if !planned.is_empty() {
+            self.granting = true;
+            let (engine, events) = (Arc::clone(&self.engine), self.events.clone());
+            tokio::spawn(async move {
+                let items: Vec<_> = planned.iter().map(|planned| planned.item.clone()).collect();
+                let result = engine.grant(&items).await;
+                let _ = events.send(Event::Granted(planned, result));
+            });
+        }
+    }
+
+    fn apply(&mut self, effects: Vec<Effect>) {
+        let mut todo = std::collections::VecDeque::from(effects);
+        while let Some(effect) = todo.pop_front() {
+            match effect {
+                Effect::Send(session, message) => {
+                    let now = self.now();
+                    self.floor.told(session, now);
+                    let sent = self.outboxes.get(&session).map(|(_, outbox)| outbox.try_send(Outbound::Message(message)));
+                    if matches!(sent, Some(Err(_))) {
+                        todo.push_back(Effect::Close(session, Ending::Deaf));
+                    }
+                }
+                Effect::Close(session, ending) => {
+                    if let Some((_, outbox)) = self.outboxes.remove(&session) {
+                        let _ = outbox.try_send(Outbound::End(ending));
+                    }
+                    todo.extend(self.floor.closed(session));
+                    self.engine.close_session(session);
+                }
+                Effect::Release(leases, reason) => self.release(leases, reason),
+                Effect::Park(parked) => self.engine.park(parked),
+                Effect::Refill(campaign, want, scan) => self.refill(campaign, want, scan),
+                Effect::Reload(campaign) => self.engine.reload(campaign),
+                Effect::Block(numbers) => self.engine.block_again(numbers),
+            }
+        }
+    }
+
+    fn release(&self, leases: Vec<LeaseId>, reason: RevokeReason) {
+        let (engine, events) = (Arc::clone(&self.engine), self.events.clone());
+        tokio::spawn(async move {
+            match engine.store.release(&leases, waiting::BACK_OFF, None).await {
+                Ok(released) => {
+                    for one in released {
+                        let _ = match one.verdict {
+                            ReleaseVerdict::Released => events.send(Event::Ended(one.lease, Some(reason))),
+                            ReleaseVerdict::Begun => events.send(Event::Begun(vec![one.lease])),
+                            ReleaseVerdict::NotHeld => events.send(Event::Ended(one.lease, None)),
+                        };
+                    }
+                    engine.wake_for(&leases).await;
+                }
+                // The sweeper takes them back when their deadline has passed.
+                Err(error) => engine.outage.note(&error),
+            }
+        });
+    }
+
+    fn refill(&mut self, campaign: CampaignKey, want: i32, scan: i32) {
+        let wall = self.engine.clock.now();
+        let Some(lane) = self.floor.lanes().get_mut(&campaign) else { return };
+        let windows = lane.windows(wall);
+        let rules_version = lane.campaign.rules_version;
+        let (engine, events) = (Arc::clone(&self.engine), self.events.clone());
+        tokio::spawn(async move {
+            let result =
+                engine.store.refill(campaign, engine.replica(), rules_version, want, scan, &windows).await;
+            let _ = events.send(Event::Refilled(campaign, want, scan, result));
+        });
+    }
+}

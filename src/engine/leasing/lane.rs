@@ -1,0 +1,229 @@
+//! One campaign on this replica: its part of the queue's buffer, the promises to come, and when to ask for more.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::{
+    domain::{
+        calling_hours::OpenWindow,
+        ids::{LeadId, ZoneId},
+        time_zone::TimeZone,
+    },
+    store::{
+        campaigns::CampaignRow,
+        queue::{QueuedLead, Refill, Windows},
+    },
+};
+
+/// READY leads asked for at once: the campaign's gauge is locked meanwhile.
+const WANT_MAX: usize = 500;
+/// Leads of the list looked at in one refill.
+const SCAN_MIN: i32 = 100;
+const SCAN_MAX: i32 = 2000;
+
+/// Room under a cap as one replica knows it: unknown until the cap is met, then counted by the leases that end.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Room(Option<usize>);
+
+impl Room {
+    /// Leads tried at once after a cap was met, to see whether others have made room.
+    const PROBE: usize = 10;
+
+    /// The cap is met.
+    pub fn met(&mut self) {
+        self.0 = Some(0);
+    }
+
+    /// A lease has ended.
+    pub fn one_more(&mut self) {
+        self.0 = self.0.map(|room| room + 1);
+    }
+
+    /// Leases are asked for.
+    pub fn used(&mut self, leases: usize) {
+        self.0 = self.0.map(|room| room.saturating_sub(leases));
+    }
+
+    /// There may be room that we do not know of.
+    pub fn probe(&mut self) {
+        self.0 = self.0.map(|room| room.max(Self::PROBE));
+    }
+
+    /// Whether there is none.
+    pub fn is_none(&self) -> bool {
+        self.0 == Some(0)
+    }
+
+    /// `most`, or less where there is less room.
+    pub fn at_most(&self, most: usize) -> usize {
+        self.0.map_or(most, |room| room.min(most))
+    }
+}
+
+/// Zones that leads name, by number; 0 is "none of its own".
+#[derive(Debug, Default)]
+pub struct ZoneBook {
+    zones: Vec<Option<TimeZone>>,
+}
+
+impl ZoneBook {
+    /// From the numbers and names of the database; a name that this binary's zone database does not know is closed.
+    pub fn new(rows: &[(ZoneId, String)]) -> ZoneBook {
+        let len = rows.iter().map(|(id, _)| usize::from(id.unsigned_abs()) + 1).max().unwrap_or(1);
+        let mut zones = vec![None; len];
+        for (id, name) in rows {
+            zones[usize::from(id.unsigned_abs())] = TimeZone::parse(name).ok();
+        }
+        ZoneBook { zones }
+    }
+}
+
+/// One campaign on this replica.
+#[derive(Debug)]
+pub struct Lane {
+    /// The campaign, as last read.
+    pub campaign: Arc<CampaignRow>,
+    /// READY leads of this replica, in order.
+    pub buffer: BTreeMap<(i16, LeadId), QueuedLead>,
+    /// Promises of the near future, by their due keys.
+    pub promises: BTreeMap<(DateTime<Utc>, LeadId), QueuedLead>,
+    /// Room under the campaign's cap, as far as this replica knows.
+    pub room: Room,
+    /// A refill is under way.
+    pub refilling: bool,
+    /// Nothing more is due now.
+    pub exhausted: bool,
+    /// The first waiting lead, promises aside, when `exhausted`.
+    pub next_waiting: Option<DateTime<Utc>>,
+    /// Leads that wait for their hours.
+    pub waiting_hours: i32,
+    scan: i32,
+    zones: Arc<ZoneBook>,
+    windows: Vec<Option<OpenWindow>>,
+    windows_until: Option<DateTime<Utc>>,
+}
+
+impl Lane {
+    /// An empty lane.
+    pub fn new(campaign: Arc<CampaignRow>, zones: Arc<ZoneBook>) -> Lane {
+        Lane {
+            campaign,
+            buffer: BTreeMap::new(),
+            promises: BTreeMap::new(),
+            room: Room::default(),
+            refilling: false,
+            exhausted: false,
+            next_waiting: None,
+            waiting_hours: 0,
+            scan: SCAN_MIN,
+            zones,
+            windows: Vec::new(),
+            windows_until: None,
+        }
+    }
+
+    /// Takes in the campaign as it is now; new rules empty the lane, as they have emptied READY.
+    pub fn update(&mut self, campaign: Arc<CampaignRow>, zones: Arc<ZoneBook>) {
+        if campaign.rules_version != self.campaign.rules_version || campaign.generation != self.campaign.generation {
+            self.buffer.clear();
+        }
+        self.campaign = campaign;
+        self.zones = zones;
+        self.windows_until = None;
+        self.wake();
+    }
+
+    /// Something may be due that was not.
+    pub fn wake(&mut self) {
+        self.exhausted = false;
+        self.room = Room::default();
+    }
+
+    /// A waiting lead is due then.
+    pub fn due_at(&mut self, at: DateTime<Utc>) {
+        self.next_waiting = Some(self.next_waiting.map_or(at, |held| held.min(at)));
+    }
+
+    /// The window of a zone that holds `now` or comes next. `None`: it never opens.
+    pub fn window(&mut self, zone: ZoneId, now: DateTime<Utc>) -> Option<OpenWindow> {
+        self.reckon_windows(now);
+        self.windows.get(usize::from(zone.unsigned_abs())).copied().flatten()
+    }
+
+    fn reckon_windows(&mut self, now: DateTime<Utc>) {
+        // A second ahead: the database compares a little later than we reckon.
+        if self.windows_until.is_some_and(|until| now + TimeDelta::seconds(1) < until) {
+            return;
+        }
+        let rules = &self.campaign.rules;
+        let default = rules.default_time_zone.as_deref().and_then(|name| TimeZone::parse(name).ok());
+        let at = now + TimeDelta::seconds(1);
+        self.windows = (0..self.zones.zones.len())
+            .map(|id| {
+                let own = self.zones.zones.get(id).and_then(Option::as_ref);
+                let zone = if id == 0 { default.as_ref() } else { own };
+                zone.and_then(|zone| {
+                    // A window that closes within the second counts as closed.
+                    let window = rules.calling_hours.window(zone, now)?;
+                    if window.closes_at > at { Some(window) } else { rules.calling_hours.window(zone, at) }
+                })
+            })
+            .collect();
+        self.windows_until = self
+            .windows
+            .iter()
+            .flatten()
+            .map(|window| window.closes_at)
+            .min()
+            .or(Some(now + TimeDelta::hours(1)));
+    }
+
+    /// Per zone the window that holds or comes next, for a refill.
+    pub fn windows(&mut self, now: DateTime<Utc>) -> Windows {
+        self.reckon_windows(now);
+        Windows {
+            opens: self.windows.iter().map(|window| window.map(|w| w.opens_at)).collect(),
+            closes: self.windows.iter().map(|window| window.map(|w| w.closes_at)).collect(),
+        }
+    }
+
+    /// How many leads to ask for, to hold `target`; `demand` of them are wanted at once. `step` is the most that is added
+    /// unless demand outruns it.
+    pub fn want(&mut self, target: usize, demand: usize, step: usize, now: DateTime<Utc>) -> Option<(i32, i32)> {
+        if self.next_waiting.is_some_and(|at| at <= now) {
+            self.exhausted = false;
+            self.next_waiting = None;
+        }
+        let missing = target.saturating_sub(self.buffer.len());
+        let low = self.buffer.len() * 2 <= target;
+        if self.refilling || self.exhausted || missing == 0 || !low {
+            return None;
+        }
+        let want = missing.min(step.max(demand)).clamp(1, WANT_MAX);
+        self.refilling = true;
+        let want = i32::try_from(want).unwrap_or(1);
+        Some((want, self.scan.max(want * 2)))
+    }
+
+    /// Takes in what a refill that asked for `want` and looked at `scan` has brought.
+    pub fn refilled(&mut self, refill: Refill, want: i32, scan: i32, now: DateTime<Utc>) {
+        self.refilling = false;
+        let got = i32::try_from(refill.ready.len()).unwrap_or(i32::MAX);
+        for lead in refill.ready {
+            self.buffer.insert((lead.rank, lead.lead), lead);
+        }
+        self.waiting_hours = refill.waiting_hours;
+        self.next_waiting = refill.next_waiting;
+        let more_waits = refill.next_waiting.is_some_and(|at| at <= now);
+        self.exhausted = got < want && refill.scanned < scan && !more_waits;
+        self.scan = if got < want && !self.exhausted { (scan * 2).min(SCAN_MAX) } else { SCAN_MIN };
+    }
+
+    /// The next instant at which this lane has something to do.
+    pub fn next_instant(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let promise = self.promises.keys().map(|(at, _)| *at).find(|at| *at > now);
+        let waiting = self.next_waiting.filter(|_| self.exhausted);
+        [promise, waiting].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,65 @@
+//! Keeps this replica alive in the database, buries those that are dead, and takes over what they had. Follows the database's
+//! clock, and tells the floor who else is there.
+
+use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
+
+use super::jittered;
+use crate::{
+    clock::system,
+    engine::{Engine, leasing::dispatcher::Event},
+    store::StoreError,
+};
+
+/// A replica silent for this long is dead.
+pub const REPLICA_TTL: Duration = Duration::from_secs(10);
+const PERIOD: Duration = Duration::from_secs(1);
+/// Turns after which READY leads are compared with memory: a failed hand-over would else be lost till the end.
+const COMPARE_EVERY: u32 = 15;
+
+/// One turn. `false`: this replica was taken for dead.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn run_once(engine: &Arc<Engine>, compare: bool) -> Result<bool, StoreError> {
+    let asked_at = system();
+    let (now, _) = engine.store.now().await?;
+    engine.clock.observe(asked_at, now);
+    if !engine.store.keep_replica(engine.replica(), REPLICA_TTL).await? {
+        return Ok(false);
+    }
+    if engine.store.bury_replicas(engine.replica()).await? || compare {
+        engine.tell(Event::Inherited(engine.store.buffer_of(engine.replica()).await?));
+    }
+    engine.tell(Event::Presence(engine.store.presence().await?));
+    Ok(true)
+}
+
+async fn rejoin(engine: &Arc<Engine>) -> Result<(), StoreError> {
+    tracing::warn!(replica = engine.replica(), "this replica was taken for dead; its sessions end and it starts anew");
+    engine.tell(Event::Fenced);
+    let replica = engine.store.join_replica(REPLICA_TTL).await?;
+    engine.replica.store(replica, Ordering::Relaxed);
+    engine.survey().await
+}
+
+/// Runs until the engine stops.
+pub async fn run(engine: Arc<Engine>) {
+    let mut turn = 0_u32;
+    loop {
+        tokio::select! {
+            () = engine.stop.cancelled() => return,
+            () = engine.rejoin_wanted.notified() => {}
+            () = tokio::time::sleep(jittered(PERIOD)) => {}
+        }
+        turn = turn.wrapping_add(1);
+        let done = match run_once(&engine, turn.is_multiple_of(COMPARE_EVERY)).await {
+            Ok(true) => Ok(()),
+            Ok(false) => rejoin(&engine).await,
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok(()) => engine.outage.over(),
+            Err(error) => engine.outage.note(&error),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! News between replicas by NOTIFY, on connections of their own and coalesced: it takes a cluster-wide lock at commit. A signal
+//! only shortens a wait; one that is lost is made up for by the next tick.
+
+use std::{collections::{HashMap, HashSet}, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use futures::{StreamExt as _, stream};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex, mpsc};
+use tokio_postgres::{AsyncMessage, NoTls};
+
+use crate::{
+    domain::ids::{CampaignKey, LeaseId},
+    engine::{
+        Engine,
+        leasing::{dispatcher::Event, messages::RevokeReason},
+    },
+    store::StoreError,
+};
+
+const CHANNEL: &str = "dialplane";
+/// Signals gather for this long.
+const GATHER: Duration = Duration::from_millis(5);
+/// PostgreSQL takes payloads below 8,000 bytes; a signal has up to 90.
+const SIGNALS_PER_PAYLOAD: usize = 80;
+/// Signals that may wait; beyond, they are dropped, and the tick makes up for them.
+const WAITING_MAX: usize = 20_000;
+const RECONNECT: Duration = Duration::from_secs(1);
+
+/// What other replicas should know at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Signal {
+    /// A campaign's state or rules changed.
+    Campaign(CampaignKey),
+    /// Leads of a campaign may be due that were not.
+    Work(CampaignKey),
+    /// A lead of a campaign is due then.
+    Due(CampaignKey, DateTime<Utc>),
+    /// A lease is over.
+    Ended(LeaseId, Option<RevokeReason>),
+    /// Settings changed.
+    Settings,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Payload {
+    from: i32,
+    signals: Vec<Signal>,
+}
+
+/// Signals on their way out.
+pub struct Signals {
+    sender: mpsc::Sender<Signal>,
+    waiting: Mutex<mpsc::Receiver<Signal>>,
+}
+
+impl Signals {
+    /// None yet.
+    pub(crate) fn new() -> Signals {
+        let (sender, waiting) = mpsc::channel(WAITING_MAX);
+        Signals { sender, waiting: Mutex::new(waiting) }
+    }
+
+    /// Sends, sooner or later.
+    pub(crate) fn send(&self, signal: Signal) {
+        let _ = self.sender.try_send(signal);
+    }
+}
+
+/// Delivers this replica's signals until the engine stops.
+pub async fn deliver(engine: Arc<Engine>) {
+    let mut waiting = engine.signals.waiting.lock().await;
+    let mut connection = None;
+    loop {
+        let first = tokio::select! {
+            () = engine.stop.cancelled() => return,
+            first = waiting.recv() => match first { Some(first) => first, None => return },
+        };
+        tokio::time::sleep(GATHER).await;
+        let mut all = vec![first];
+        while let Ok(signal) = waiting.try_recv() {
+            all.push(signal);
+        }
+        let signals = coalesce(all);
+        // Alone, there is nobody to tell.
+        if engine.store.presence().await.is_ok_and(|presence| presence.replicas <= 1) {
+            continue;
+        }
+        if let Err(error) = notify(&engine, &mut connection, signals).await {
+            engine.outage.note(&error);
+            connection = None;
+        }
+    }
+}
+
+/// Each thing once; of the due leads of a campaign the first.
+fn coalesce(all: Vec<Signal>) -> HashSet<Signal> {
+    let mut first: HashMap<CampaignKey, DateTime<Utc>> = HashMap::new();
+    let mut signals = HashSet::new();
+    for signal in all {
+        match signal {
+            Signal::Due(key, at) => {
+                first.entry(key).and_modify(|held| *held = at.min(*held)).or_insert(at);
+            }
+            other => {
+                signals.insert(other);
+            }
+        }
+    }
+    signals.extend(first.into_iter().map(|(key, at)| Signal::Due(key, at)));
+    signals
+}
+
+async fn notify(
+    engine: &Engine,
+    connection: &mut Option<tokio_postgres::Client>,
+    signals: HashSet<Signal>,
+) -> Result<(), StoreError> {
+    let client = match connection {
+        Some(client) => client,
+        None => {
+            let (client, driver) = engine.store.connection_config().connect(NoTls).await?;
+            tokio::spawn(driver);
+            connection.insert(client)
+        }
+    };
+    let signals: Vec<Signal> = signals.into_iter().collect();
+    for part in signals.chunks(SIGNALS_PER_PAYLOAD) {
+        let payload = Payload { from: engine.replica(), signals: part.to_vec() };
+        let text = serde_json::to_string(&payload).map_err(|error| StoreError::Bug(error.to_string()))?;
+        client.execute("select pg_notify($1, $2)", &[&CHANNEL, &text]).await?;
+    }
+    Ok(())
+}
+
+/// Takes in the other replicas' signals until the engine stops.
+pub async fn listen(engine: Arc<Engine>) {
+    loop {
+        tokio::select! {
+            () = engine.stop.cancelled() => return,
+            done = listen_once(&engine) => if let Err(error) = done { engine.outage.note(&error) },
+        }
+        tokio::time::sleep(RECONNECT).await;
+    }
+}
+
+async fn listen_once(engine: &Arc<Engine>) -> Result<(), StoreError> {
+    let (client, mut connection) = engine.store.connection_config().connect(NoTls).await?;
+    let (messages, mut inbox) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut stream = stream::poll_fn(move |context| connection.poll_message(context));
+        while let Some(Ok(message)) = stream.next().await {
+            if messages.send(message).is_err() {
+                return;
+            }
+        }
+    });
+    client.batch_execute(&format!("listen {CHANNEL}")).await?;
+    // Whatever was said while nobody listened.
+    engine.survey_soon();
+    while let Some(message) = inbox.recv().await {
+        let AsyncMessage::Notification(note) = message else { continue };
+        match serde_json::from_str::<Payload>(note.payload()) {
+            Ok(payload) if payload.from != engine.replica() => payload.signals.into_iter().for_each(|s| take(engine, s)),
+            Ok(_) => {}
+            // A newer replica may say what we do not know.
+            Err(error) => tracing::debug!(%error, "a signal was not understood"),
+        }
+    }
+    Ok(())
+}
+
+fn take(engine: &Arc<Engine>, signal: Signal) {
+    match signal {
+        Signal::Campaign(key) => engine.reload(key),
+        Signal::Due(key, at) => engine.tell(Event::Due(key, at)),
+        Signal::Work(key) => engine.tell(Event::Wake(key)),
+        Signal::Ended(lease, reason) => engine.tell(Event::Ended(lease, reason)),
+        Signal::Settings => engine.survey_soon(),
+    }
+}

@@ -1,0 +1,320 @@
+//! What happens: the use cases, one file each, and the loops that keep the world in order. Owns transactions; holds no SQL.
+
+pub mod campaigns;
+pub mod error;
+mod gather;
+pub mod intake;
+pub mod leads;
+pub mod leasing;
+pub mod loops;
+mod outage;
+pub mod outcomes;
+pub mod permits;
+pub mod requests;
+pub mod resets;
+pub mod sessions;
+pub mod settings;
+pub mod suppressions;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicI32, Ordering},
+    },
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+pub use error::EngineError;
+use gather::Gather;
+use leasing::{
+    dispatcher::{Dispatcher, Event, Survey},
+    lane::ZoneBook,
+    messages::RevokeReason,
+};
+use loops::signals::{Signal, Signals};
+use outage::Outage;
+
+use crate::{
+    clock::{Clock, system},
+    domain::{
+        ids::{CampaignId, CampaignKey, LeaseId, ReplicaId},
+        settings::SchedulerSettings,
+    },
+    store::{
+        Store, StoreError,
+        campaigns::{By, CampaignRow},
+        changes::Revoked,
+        leases::{BeginItem, GrantItem, GrantVerdict},
+        queue::{Parked, QueuedLead},
+    },
+};
+
+/// How far ahead promises are read, and at most how many per campaign.
+const PROMISES_AHEAD: TimeDelta = TimeDelta::seconds(65);
+const PROMISES_MAX: i64 = 1000;
+/// Statements that met a deadlock are tried again this often.
+const TRIES_MAX: usize = 5;
+
+/// One replica of the engine.
+pub struct Engine {
+    /// All that is stored.
+    pub store: Store,
+    /// The database's clock.
+    pub clock: Clock,
+    /// When this replica started.
+    pub started_at: DateTime<Utc>,
+    pub(crate) events: mpsc::UnboundedSender<Event>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) outage: Outage,
+    replica: AtomicI32,
+    settings: RwLock<SchedulerSettings>,
+    campaigns: RwLock<HashMap<CampaignKey, Arc<CampaignRow>>>,
+    keys: RwLock<HashMap<CampaignId, CampaignKey>>,
+    signals: Signals,
+    survey_wanted: Notify,
+    rejoin_wanted: Notify,
+    permits: Gather<BeginItem, permits::Permit>,
+    reports: Gather<outcomes::Report, outcomes::ReportAnswer>,
+}
+
+/// Reads a lock whose holder may have panicked: the data are copies of rows, whole at any instant.
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+impl Engine {
+    /// Starts a replica on a migrated database: registers it and starts its loops, which end when `stop` is cancelled.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the database does not answer.
+    pub async fn start(
+        store: Store,
+        fill: &SchedulerSettings,
+        stop: CancellationToken,
+    ) -> Result<Arc<Engine>, EngineError> {
+        store.fill_settings(fill).await?;
+        store.extend_attempts().await?;
+        let settings = store.settings().await?;
+        let clock = Clock::default();
+        let asked_at = system();
+        clock.observe(asked_at, store.now().await?.0);
+        let replica = store.join_replica(loops::replica_keeper::REPLICA_TTL).await?;
+        let (events, inbox) = mpsc::unbounded_channel();
+        let engine = Arc::new_cyclic(|weak: &std::sync::Weak<Engine>| {
+            let (for_permits, for_reports) = (weak.clone(), weak.clone());
+            Engine {
+                signals: Signals::new(),
+                started_at: clock.now(),
+                clock,
+                events,
+                outage: Outage::default(),
+                replica: AtomicI32::new(replica),
+                settings: RwLock::new(settings),
+                campaigns: RwLock::default(),
+                keys: RwLock::default(),
+                survey_wanted: Notify::new(),
+                rejoin_wanted: Notify::new(),
+                permits: Gather::start(500, 2, move |items| permits::begin_batch(for_permits.clone(), items)),
+                reports: Gather::start(500, 2, move |items| outcomes::report_batch(for_reports.clone(), items)),
+                stop,
+                store,
+            }
+        });
+        engine.survey().await?;
+        tokio::spawn(Dispatcher::run(Arc::clone(&engine), inbox));
+        loops::start(&engine);
+        Ok(engine)
+    }
+
+    /// This replica's number.
+    pub fn replica(&self) -> ReplicaId {
+        self.replica.load(Ordering::Relaxed)
+    }
+
+    /// The settings in force, as last read.
+    pub fn settings(&self) -> SchedulerSettings {
+        read(&self.settings).clone()
+    }
+
+    /// Tells the dispatcher; it may be gone when the process stops.
+    pub(crate) fn tell(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    /// A campaign, from memory or the database.
+    ///
+    /// # Errors
+    /// [`EngineError::CampaignNotFound`]; [`EngineError::Unavailable`].
+    pub async fn campaign(&self, id: CampaignId) -> Result<Arc<CampaignRow>, EngineError> {
+        let key = read(&self.keys).get(&id).copied();
+        if let Some(row) = key.and_then(|key| read(&self.campaigns).get(&key).cloned()) {
+            return Ok(row);
+        }
+        let row = self.store.campaign(By::Id(id)).await?.ok_or(EngineError::CampaignNotFound)?;
+        Ok(self.remember(row))
+    }
+
+    /// A campaign by its key.
+    ///
+    /// # Errors
+    /// As [`Engine::campaign`].
+    pub(crate) async fn campaign_by_key(&self, key: CampaignKey) -> Result<Arc<CampaignRow>, EngineError> {
+        if let Some(row) = read(&self.campaigns).get(&key).cloned() {
+            return Ok(row);
+        }
+        let row = self.store.campaign(By::Key(key)).await?.ok_or(EngineError::CampaignNotFound)?;
+        Ok(self.remember(row))
+    }
+
+    fn remember(&self, row: CampaignRow) -> Arc<CampaignRow> {
+        let row = Arc::new(row);
+        write(&self.keys).insert(row.id, row.key);
+        write(&self.campaigns).insert(row.key, Arc::clone(&row));
+        row
+    }
+
+    /// Grants, again where a deadlock broke it.
+    pub(crate) async fn grant(&self, items: &[GrantItem]) -> Result<Vec<GrantVerdict>, StoreError> {
+        let replica = self.replica();
+        again(|| self.store.grant(replica, items)).await.map(|(verdicts, _)| verdicts)
+    }
+
+    /// Reads everything that the floor needs.
+    pub(crate) async fn survey(&self) -> Result<(), StoreError> {
+        let settings = self.store.settings().await?;
+        *write(&self.settings) = settings.clone();
+        let zones = Arc::new(ZoneBook::new(&self.store.zones().await?));
+        let running: Vec<_> =
+            self.store.running_campaigns().await?.into_iter().map(|row| self.remember(row)).collect();
+        let keys: Vec<CampaignKey> = running.iter().map(|row| row.key).collect();
+        let promises = self.promises(&keys).await?;
+        self.tell(Event::Survey(Box::new(Survey { running, zones, promises, settings })));
+        Ok(())
+    }
+
+    async fn promises(&self, campaigns: &[CampaignKey]) -> Result<Vec<QueuedLead>, StoreError> {
+        self.store.promises(campaigns, self.clock.now() + PROMISES_AHEAD, PROMISES_MAX).await
+    }
+
+    /// Asks for a survey now.
+    pub(crate) fn survey_soon(&self) {
+        self.survey_wanted.notify_one();
+    }
+
+    /// Asks for a new life: this replica was taken for dead.
+    pub(crate) fn rejoin(&self) {
+        self.rejoin_wanted.notify_one();
+    }
+
+    /// Reads the promises of campaigns again, aside.
+    pub(crate) fn peek_promises(self: &Arc<Self>, campaigns: Vec<CampaignKey>) {
+        let engine = Arc::clone(self);
+        tokio::spawn(async move {
+            match engine.promises(&campaigns).await {
+                Ok(leads) => engine.tell(Event::Promises(campaigns, leads)),
+                Err(error) => engine.outage.note(&error),
+            }
+        });
+    }
+
+    /// Reads a campaign again, aside.
+    pub(crate) fn reload(self: &Arc<Self>, key: CampaignKey) {
+        let engine = Arc::clone(self);
+        tokio::spawn(async move {
+            match engine.store.campaign(By::Key(key)).await {
+                Ok(Some(row)) => {
+                    let row = engine.remember(row);
+                    engine.tell(Event::Campaign(row));
+                    engine.peek_promises(vec![key]);
+                }
+                Ok(None) => {}
+                Err(error) => engine.outage.note(&error),
+            }
+        });
+    }
+
+    /// Sends leads to wait, aside; what fails stays READY and is found again by the replica keeper.
+    pub(crate) fn park(self: &Arc<Self>, parked: Vec<Parked>) {
+        let engine = Arc::clone(self);
+        tokio::spawn(async move {
+            match again(|| engine.store.park(&parked)).await {
+                Ok(()) => {
+                    let campaigns: std::collections::HashSet<_> = parked.iter().map(|p| p.campaign).collect();
+                    for campaign in campaigns {
+                        engine.tell(Event::Wake(campaign));
+                    }
+                }
+                Err(error) => engine.outage.note(&error),
+            }
+        });
+    }
+
+    /// Something of a campaign changed that all replicas should know at once.
+    pub(crate) fn announce(self: &Arc<Self>, key: CampaignKey) {
+        self.reload(key);
+        self.tell(Event::Wake(key));
+        self.signals.send(Signal::Campaign(key));
+    }
+
+    /// Leads of a campaign may be due that were not.
+    pub(crate) fn announce_work(&self, key: CampaignKey) {
+        self.tell(Event::Wake(key));
+        self.signals.send(Signal::Work(key));
+    }
+
+    /// A lead of a campaign is due at an instant: a promise, or another.
+    pub(crate) fn announce_due_at(&self, key: CampaignKey, promise: bool, at: DateTime<Utc>) {
+        if !promise {
+            self.tell(Event::Due(key, at));
+            self.signals.send(Signal::Due(key, at));
+        } else if at - self.clock.now() < PROMISES_AHEAD {
+            self.announce_work(key);
+        }
+    }
+
+    /// Leases are over, here or on other replicas.
+    pub(crate) fn announce_ended(&self, leases: impl IntoIterator<Item = LeaseId>, reason: Option<RevokeReason>) {
+        for lease in leases {
+            self.tell(Event::Ended(lease, reason));
+            self.signals.send(Signal::Ended(lease, reason));
+        }
+    }
+
+    /// Leases were taken away.
+    pub(crate) fn announce_revoked(&self, revoked: &[Revoked], reason: RevokeReason) {
+        self.announce_ended(revoked.iter().map(|one| one.lease), Some(reason));
+    }
+
+    /// Leads of ended leases are due again: wakes their campaigns.
+    pub(crate) async fn wake_for(&self, leases: &[LeaseId]) {
+        if let Ok(ended) = self.store.ended_leases(leases).await {
+            let campaigns: std::collections::HashSet<_> = ended.iter().map(|one| one.context.campaign).collect();
+            for campaign in campaigns {
+                self.announce_work(campaign);
+            }
+        }
+    }
+}
+
+/// Tries again what met a deadlock.
+pub(crate) async fn again<T, F, Fut>(work: F) -> Result<T, StoreError>
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Result<T, StoreError>>,
+{
+    let mut tries = 1;
+    loop {
+        match work().await {
+            Err(StoreError::Again) if tries < TRIES_MAX => tries += 1,
+            done => return done,
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Reports on leases that are over: kept in the history, and applied by precedence. A conversation moves the lead wherever it
+//! is; anything else moves it only while it still stands where the same attempt put it.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use chrono::{DateTime, Utc};
+
+use super::{Report, ReportAnswer, ReportVerdict};
+use crate::{
+    domain::{
+        ids::{CampaignKey, LeaseId},
+        lead::{Fact, LeadState, Verdict},
+        outcome::Outcome,
+        phone_number::PhoneNumber,
+        retry_policy::RetryPolicy,
+    },
+    engine::{Engine, EngineError, leasing::messages::RevokeReason, suppressions},
+    store::{
+        Transaction,
+        attempts::{self, EndedLease},
+        changes::{self, Lifted, Placed, Revoked},
+        queue::waiting,
+    },
+};
+
+/// What late reports did besides their answers.
+#[derive(Default)]
+struct Aftermath {
+    campaigns: BTreeSet<CampaignKey>,
+    revoked: Vec<Revoked>,
+    suppressed: suppressions::Suppressed,
+}
+
+/// What the rules of the lead's campaign say here.
+#[derive(Clone)]
+struct Rules {
+    policy: RetryPolicy,
+    max_attempts: i16,
+}
+
+impl Engine {
+    /// Takes reports whose leases are over; answers per report, in order.
+    pub(super) async fn report_late(self: &Arc<Self>, reports: Vec<Report>) -> Result<Vec<ReportAnswer>, EngineError> {
+        let ids: Vec<LeaseId> = reports.iter().map(|report| report.lease).collect();
+        let known = self.store.ended_leases(&ids).await?;
+        let mut rules = HashMap::new();
+        for ended in &known {
+            let campaign = self.campaign_by_key(ended.context.campaign).await?;
+            let of = Rules { policy: campaign.rules.retry_policy.clone(), max_attempts: campaign.rules.max_attempts };
+            rules.insert(campaign.key, of);
+        }
+        let refused: BTreeSet<LeaseId> =
+            reports.iter().filter(|r| r.outcome == Outcome::DoNotCall).map(|r| r.lease).collect();
+        let numbers: Vec<PhoneNumber> = known
+            .iter()
+            .filter(|ended| refused.contains(&ended.lease))
+            .filter_map(|ended| PhoneNumber::from_digits(ended.number))
+            .collect();
+        let campaigns: Vec<CampaignKey> = rules.keys().copied().collect();
+        let now = self.clock.now();
+        let done = self
+            .mutate(None, move |tx| {
+                let (reports, numbers, rules) = (reports.clone(), numbers.clone(), rules.clone());
+                let mut campaigns = campaigns.clone();
+                Box::pin(async move {
+                    campaigns.extend(suppressions::campaigns_of(tx, &numbers).await?);
+                    changes::fence(tx, &campaigns).await?;
+                    let mut aftermath = Aftermath::default();
+                    let mut answers = Vec::with_capacity(reports.len());
+                    for report in &reports {
+                        let answer = take_late(tx, report, &rules, now, &mut aftermath).await?;
+                        answers.push((answer.verdict as i16, answer.state.map(LeadState::code)));
+                    }
+                    if !numbers.is_empty() {
+                        aftermath.suppressed = suppressions::suppress(tx, &numbers, "DO_NOT_CALL").await?;
+                    }
+                    Ok((answers, aftermath))
+                })
+            })
+            .await?;
+        if let Some(aftermath) = done.aftermath {
+            self.announce_revoked(&aftermath.revoked, RevokeReason::LeadChanged);
+            self.announce_suppressed(&aftermath.suppressed);
+            for campaign in aftermath.campaigns {
+                self.announce_work(campaign);
+            }
+        }
+        done.answer.into_iter().map(|(verdict, state)| answer_of(verdict, state)).collect()
+    }
+}
+
+fn answer_of(verdict: i16, state: Option<i16>) -> Result<ReportAnswer, EngineError> {
+    let verdict = match verdict {
+        2 => ReportVerdict::Duplicate,
+        3 => ReportVerdict::Superseded,
+        4 => ReportVerdict::Outranked,
+        5 => ReportVerdict::Late,
+        6 => ReportVerdict::NotFound,
+        other => return Err(EngineError::Internal(format!("report verdict {other}"))),
+    };
+    Ok(ReportAnswer { verdict, state: state.and_then(LeadState::from_code) })
+}
+
+/// What becomes of a report, by what is on record.
+fn judge(report: &Report, ended: &EndedLease) -> ReportVerdict {
+    match ended.outcome {
+        None => ReportVerdict::Late,
+        Some(_) if ended.by_engine => ReportVerdict::Late,
+        Some(held) if held == report.outcome && ended.callback_at == report.callback_at => ReportVerdict::Duplicate,
+        Some(held) if report.outcome.rank() > held.rank() => ReportVerdict::Superseded,
+        Some(_) => ReportVerdict::Outranked,
+    }
+}
+
+async fn take_late(
+    tx: &Transaction<'_>,
+    report: &Report,
+    rules: &HashMap<CampaignKey, Rules>,
+    now: DateTime<Utc>,
+    aftermath: &mut Aftermath,
+) -> Result<ReportAnswer, EngineError> {
+    let Some(ended) = attempts::ended(tx, &[report.lease]).await?.pop() else {
+        return Ok(ReportAnswer { verdict: ReportVerdict::NotFound, state: None });
+    };
+    let verdict = judge(report, &ended);
+    if verdict == ReportVerdict::Duplicate {
+        return Ok(ReportAnswer { verdict, state: Some(ended.shown_state) });
+    }
+    keep(tx, report, &ended, verdict).await?;
+    let campaign = ended.context.campaign;
+    let mut state = ended.shown_state;
+    if verdict != ReportVerdict::Outranked {
+        let Some(rules) = rules.get(&campaign) else {
+            return Err(EngineError::Internal("a report's campaign has no rules".into()));
+        };
+        state = apply(tx, report, &ended, rules, now, aftermath).await?;
+    }
+    if report.outcome == Outcome::DoNotCall {
+        // Suppressed first: the flag says so of a number that nobody may call.
+        let number: Vec<PhoneNumber> = PhoneNumber::from_digits(ended.number).into_iter().collect();
+        aftermath.suppressed.extend(suppressions::suppress(tx, &number, "DO_NOT_CALL").await?);
+        changes::set_do_not_call(tx, campaign, ended.context.lead).await?;
+    }
+    Ok(ReportAnswer { verdict, state: Some(state) })
+}
+
+/// Keeps every report in the history, the first one, too, once there are several.
+async fn keep(
+    tx: &Transaction<'_>,
+    report: &Report,
+    ended: &EndedLease,
+    verdict: ReportVerdict,
+) -> Result<(), EngineError> {
+    let lease = report.lease;
+    if verdict == ReportVerdict::Superseded || (verdict == ReportVerdict::Late && ended.by_engine) {
+        if let Some(held) = ended.outcome {
+            attempts::keep_report(tx, lease, held, ReportVerdict::Accepted as i16, ended.callback_at).await?;
+        }
+    }
+    attempts::keep_report(tx, lease, report.outcome, verdict as i16, report.callback_at).await?;
+    if verdict != ReportVerdict::Outranked {
+        attempts::set_outcome(tx, lease, report.outcome, report.callback_at, &report.details).await?;
+    }
+    Ok(())
+}
+
+/// Applies a fact that stands now; returns the lead's state afterwards.
+async fn apply(
+    tx: &Transaction<'_>,
+    report: &Report,
+    ended: &EndedLease,
+    rules: &Rules,
+    now: DateTime<Utc>,
+    aftermath: &mut Aftermath,
+) -> Result<LeadState, EngineError> {
+    let (campaign, lead) = (ended.context.campaign, ended.context.lead);
+    let fact = Fact {
+        seq: ended.seq,
+        outcome: report.outcome,
+        begun_at: ended.begun_at,
+        callback_at: report.callback_at,
+    };
+    let facts = ended.context.facts.merge(fact);
+    let counted = i32::from(report.outcome.counts()) - i32::from(ended.outcome.is_some_and(Outcome::counts));
+    // Attempts before a reset do not spend the budget after it.
+    let counted_now = if ended.current_generation { counted } else { 0 };
+    changes::count_attempts(tx, campaign, i64::from(counted)).await?;
+    let stands = matches!(ended.shown_state, LeadState::IntentNoAnswer | LeadState::Failed)
+        && ended.seq >= ended.context.facts.last_seq;
+    let moves = (report.outcome.is_conversation() || stands) && !ended.shown_state.is_final();
+    if !moves {
+        changes::set_facts(tx, campaign, lead, &facts, counted, counted_now).await?;
+        return Ok(ended.shown_state);
+    }
+    let lifted = changes::lift(tx, campaign, &[lead]).await?;
+    changes::set_facts(tx, campaign, lead, &facts, counted, counted_now).await?;
+    let Some(lifted) = lifted.into_iter().next().filter(|lifted| !lifted.begun) else {
+        // Under a permit: the end of that call decides, and it knows this fact.
+        return Ok(ended.shown_state);
+    };
+    aftermath.revoked.extend(lifted.revoked);
+    aftermath.campaigns.insert(campaign);
+    let attempts = i32::from(ended.context.attempts) + counted_now;
+    let placed = placement(lead, &lifted, facts.verdict(&rules.policy, now), attempts < i32::from(rules.max_attempts), now);
+    changes::place(tx, campaign, &[placed]).await?;
+    Ok(placed.state)
+}
+
+/// Where the lead goes. What decides the same as before leaves it as it was.
+fn placement(
+    lead: crate::domain::ids::LeadId,
+    lifted: &Lifted,
+    verdict: Verdict,
+    attempts_left: bool,
+    now: DateTime<Utc>,
+) -> Placed {
+    let Verdict { state, due_at } = verdict;
+    let (at, reason) = match state {
+        LeadState::Scheduled => (due_at, waiting::CALLBACK),
+        LeadState::Eligible => (due_at.or(Some(now)), waiting::BACK_OFF),
+        LeadState::IntentNoAnswer | LeadState::Failed if attempts_left => (due_at, waiting::RETRY),
+        _ => (None, waiting::RETRY),
+    };
+    // A delay that runs already is not begun anew.
+    let at = if state == LeadState::Scheduled { at } else { at.map(|at| lifted.not_before.map_or(at, |old| old.max(now).min(at))) };
+    Placed { lead, state, at, reason }
+}

@@ -1,0 +1,108 @@
+//! The permit: the last check before the phone rings.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Engine, EngineError, again, leasing::dispatcher::Event};
+use crate::{
+    domain::ids::{LeaseId, SessionId},
+    store::{
+        leases::{BeginItem, BeginVerdict, ReleaseVerdict},
+        queue::waiting,
+    },
+};
+
+/// The answer for one lease.
+#[derive(Debug, Clone, Copy)]
+pub struct Permit {
+    /// What it is.
+    pub verdict: BeginVerdict,
+    /// When the attempt was recorded.
+    pub begun_at: Option<DateTime<Utc>>,
+}
+
+impl Engine {
+    /// Asks for permits; answers per lease, in order.
+    ///
+    /// # Errors
+    /// [`EngineError::Unavailable`]: ask again with the same nonce.
+    pub async fn begin_calls(
+        &self,
+        session: SessionId,
+        leases: &[LeaseId],
+        nonce: Uuid,
+    ) -> Result<Vec<Permit>, EngineError> {
+        let items = leases.iter().map(|lease| BeginItem { session, lease: *lease, nonce }).collect();
+        self.permits.call(items).await
+    }
+
+    /// "I did not dial": leads are back in the queue at once.
+    ///
+    /// # Errors
+    /// [`EngineError::Unavailable`].
+    pub async fn release_leases(
+        self: &Arc<Self>,
+        session: SessionId,
+        leases: &[LeaseId],
+    ) -> Result<Vec<ReleaseVerdict>, EngineError> {
+        let released = again(|| self.store.release(leases, waiting::BACK_OFF, Some(session))).await?;
+        let verdicts: HashMap<LeaseId, ReleaseVerdict> = released.iter().map(|one| (one.lease, one.verdict)).collect();
+        let over: Vec<LeaseId> =
+            released.iter().filter(|one| one.verdict == ReleaseVerdict::Released).map(|one| one.lease).collect();
+        if !over.is_empty() {
+            self.announce_ended(over.iter().copied(), None);
+            self.wake_for(&over).await;
+        }
+        Ok(leases.iter().map(|lease| verdicts.get(lease).copied().unwrap_or(ReleaseVerdict::NotHeld)).collect())
+    }
+}
+
+/// One gathered batch. A refused lease is over before the refusal is answered.
+pub(super) async fn begin_batch(engine: Weak<Engine>, items: Vec<BeginItem>) -> Result<Vec<Permit>, EngineError> {
+    let engine = engine.upgrade().ok_or(EngineError::ShuttingDown)?;
+    // In id order: two batches with common leases cannot lock them crosswise.
+    let mut sorted = items.clone();
+    sorted.sort_unstable_by_key(|item| (item.lease, item.session));
+    let rows = again(|| engine.store.begin(&sorted)).await.inspect_err(|error| engine.outage.note(error))?;
+    let mut answers: HashMap<(LeaseId, SessionId), Permit> = HashMap::with_capacity(rows.len());
+    let mut refused: HashMap<BeginVerdict, Vec<LeaseId>> = HashMap::new();
+    let mut begun = Vec::with_capacity(rows.len());
+    for (lease, session, verdict, begun_at) in rows {
+        match verdict {
+            BeginVerdict::Permitted => begun.push(lease),
+            BeginVerdict::Lost | BeginVerdict::AlreadyBegun => {}
+            other => refused.entry(other).or_default().push(lease),
+        }
+        answers.insert((lease, session), Permit { verdict, begun_at });
+    }
+    engine.tell(Event::Begun(begun));
+    for (verdict, leases) in refused {
+        end_refused(&engine, verdict, &leases).await?;
+    }
+    items
+        .iter()
+        .map(|item| {
+            let answer = answers.get(&(item.lease, item.session)).copied();
+            answer.ok_or_else(|| EngineError::Internal("a permit has no answer".into()))
+        })
+        .collect()
+}
+
+async fn end_refused(engine: &Arc<Engine>, verdict: BeginVerdict, leases: &[LeaseId]) -> Result<(), EngineError> {
+    // Its lead is looked at again by the queue, which knows the hours and the rules.
+    let released = again(|| engine.store.release(leases, waiting::BACK_OFF, None)).await?;
+    let over: Vec<LeaseId> =
+        released.iter().filter(|one| one.verdict == ReleaseVerdict::Released).map(|one| one.lease).collect();
+    engine.announce_ended(over.iter().copied(), None);
+    if verdict == BeginVerdict::Suppressed {
+        let ended = engine.store.ended_leases(&over).await?;
+        engine.block_again(ended.iter().map(|one| one.number).collect());
+    }
+    engine.wake_for(&over).await;
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! The engine's settings, and what an operator sees of the engine as a whole.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Engine, EngineError,
+    leasing::messages::RevokeReason,
+    loops::signals::Signal,
+};
+use crate::{
+    domain::{ids::{CampaignId, LeaseId, SessionId}, settings::SchedulerSettings},
+    store::{
+        campaigns::ActivityRow,
+        leases::{LiveLeaseRow, ReleaseVerdict},
+        queue::waiting,
+        requests::RequestKey,
+        sessions::Presence,
+        settings as stored,
+    },
+};
+
+/// Running campaigns shown in the status.
+const ACTIVITY_MAX: i64 = 1000;
+
+/// What UpdateSchedulerSettings may change; `None`: as it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SettingsChange {
+    /// See [`SchedulerSettings`].
+    pub max_concurrency: Option<i32>,
+    /// See [`SchedulerSettings`].
+    pub tick_interval: Option<Duration>,
+    /// See [`SchedulerSettings`].
+    pub buffer_factor: Option<i32>,
+    /// See [`SchedulerSettings`].
+    pub batch_size: Option<i32>,
+    /// See [`SchedulerSettings`].
+    pub session_ttl: Option<Duration>,
+    /// See [`SchedulerSettings`].
+    pub receipt_within: Option<Duration>,
+    /// See [`SchedulerSettings`].
+    pub dial_within: Option<Duration>,
+}
+
+/// How the whole engine stands.
+pub struct Status {
+    /// In force.
+    pub settings: SchedulerSettings,
+    /// Who is there.
+    pub presence: Presence,
+    /// Running campaigns.
+    pub campaigns: Vec<ActivityRow>,
+}
+
+impl Engine {
+    /// Changes settings for all replicas at once. After a cap is lowered, leases without a permit above it are revoked.
+    ///
+    /// # Errors
+    /// [`EngineError::StaleEtag`]; [`EngineError::RequestReused`].
+    pub async fn update_settings(
+        self: &Arc<Self>,
+        change: SettingsChange,
+        etag: Option<i64>,
+        request: Option<RequestKey>,
+    ) -> Result<SchedulerSettings, EngineError> {
+        let done = self
+            .mutate(request, move |tx| {
+                Box::pin(async move {
+                    let before = stored::read(tx).await?;
+                    let after = SchedulerSettings {
+                        max_concurrency: change.max_concurrency.unwrap_or(before.max_concurrency),
+                        tick_interval: change.tick_interval.unwrap_or(before.tick_interval),
+                        buffer_factor: change.buffer_factor.unwrap_or(before.buffer_factor),
+                        batch_size: change.batch_size.unwrap_or(before.batch_size),
+                        session_ttl: change.session_ttl.unwrap_or(before.session_ttl),
+                        receipt_within: change.receipt_within.unwrap_or(before.receipt_within),
+                        dial_within: change.dial_within.unwrap_or(before.dial_within),
+                        etag: before.etag,
+                    };
+                    // Compared with what was read, too: two changes at once do not undo each other.
+                    if etag.is_some_and(|etag| etag != before.etag) {
+                        return Err(EngineError::StaleEtag);
+                    }
+                    let written = stored::update(tx, &after, Some(before.etag)).await?;
+                    Ok((written.ok_or(EngineError::Again)?, ()))
+                })
+            })
+            .await?;
+        self.survey().await?;
+        self.signals.send(Signal::Settings);
+        if done.aftermath.is_some() {
+            self.revoke_above_caps().await?;
+        }
+        Ok(done.answer)
+    }
+
+    /// Takes back leases without a permit above the caps in force.
+    ///
+    /// # Errors
+    /// [`EngineError::Unavailable`].
+    pub(crate) async fn revoke_above_caps(self: &Arc<Self>) -> Result<(), EngineError> {
+        let above = self.store.leases_above_cap().await?;
+        if !above.is_empty() {
+            self.take_back(&above, RevokeReason::CapLowered).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes back leases without a permit, whoever holds them; returns those that have one.
+    pub(crate) async fn take_back(
+        self: &Arc<Self>,
+        leases: &[LeaseId],
+        reason: RevokeReason,
+    ) -> Result<(Vec<LeaseId>, Vec<LeaseId>), EngineError> {
+        let released = super::again(|| self.store.release(leases, waiting::BACK_OFF, None)).await?;
+        let (mut over, mut begun) = (Vec::new(), Vec::new());
+        for one in released {
+            match one.verdict {
+                ReleaseVerdict::Released => over.push(one.lease),
+                ReleaseVerdict::Begun => begun.push(one.lease),
+                ReleaseVerdict::NotHeld => {}
+            }
+        }
+        self.announce_ended(over.iter().copied(), Some(reason));
+        self.wake_for(&over).await;
+        Ok((over, begun))
+    }
+
+    /// Takes leases away by hand: (revoked, begun) per lease, in order.
+    ///
+    /// # Errors
+    /// [`EngineError::Unavailable`].
+    pub async fn revoke_leases(self: &Arc<Self>, leases: &[LeaseId]) -> Result<Vec<(bool, bool)>, EngineError> {
+        let (over, begun) = self.take_back(leases, RevokeReason::ByOperator).await?;
+        let unknown = self.settle_unknown(begun, RevokeReason::ByOperator).await?;
+        Ok(leases
+            .iter()
+            .map(|lease| {
+                let was_begun = unknown.contains(lease);
+                (was_begun || over.contains(lease), was_begun)
+            })
+            .collect())
+    }
+
+    /// Live leases, oldest first; the second part is where the next page begins.
+    ///
+    /// # Errors
+    /// [`EngineError::CampaignNotFound`].
+    pub async fn list_leases(
+        &self,
+        campaign: Option<CampaignId>,
+        session: Option<SessionId>,
+        after: Option<LeaseId>,
+        limit: i64,
+    ) -> Result<(Vec<LiveLeaseRow>, Option<LeaseId>), EngineError> {
+        let key = match campaign {
+            Some(id) => Some(self.campaign(id).await?.key),
+            None => None,
+        };
+        let mut rows = self.store.live_leases(key, session, after, limit + 1).await?;
+        let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+        if more {
+            rows.pop();
+        }
+        let next = rows.last().map(|row| row.lease).filter(|_| more);
+        Ok((rows, next))
+    }
+
+    /// How the whole engine stands.
+    ///
+    /// # Errors
+    /// [`EngineError::Unavailable`].
+    pub async fn status(&self) -> Result<Status, EngineError> {
+        Ok(Status {
+            settings: self.store.settings().await?,
+            presence: self.store.presence().await?,
+            campaigns: self.store.activity(ACTIVITY_MAX).await?,
+        })
+    }
+}

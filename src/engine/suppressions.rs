@@ -1,0 +1,151 @@
+//! Numbers that nobody may call: suppressed for all campaigns at once, effective when answered.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Engine, EngineError, leasing::messages::RevokeReason};
+use crate::{
+    domain::{ids::CampaignKey, phone_number::PhoneNumber},
+    store::{
+        Transaction,
+        changes::{self, Revoked},
+        requests::RequestKey,
+        suppressions as stored,
+    },
+};
+
+/// What a suppression did.
+#[derive(Debug, Default)]
+pub(super) struct Suppressed {
+    /// Numbers that were not suppressed before.
+    pub added: u64,
+    /// Leads that may no longer be called.
+    pub leads: i32,
+    /// Leases without a permit that are over.
+    pub revoked: Vec<Revoked>,
+}
+
+impl Suppressed {
+    /// Adds what another suppression of the same transaction did.
+    pub fn extend(&mut self, more: Suppressed) {
+        self.added += more.added;
+        self.leads += more.leads;
+        self.revoked.extend(more.revoked);
+    }
+}
+
+/// What AddSuppressions or RemoveSuppressions answers.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct SuppressionReport {
+    /// Numbers that changed.
+    pub numbers: u64,
+    /// Leads that changed.
+    pub leads: i32,
+}
+
+/// The campaigns that have these numbers.
+pub(super) async fn campaigns_of(
+    tx: &Transaction<'_>,
+    numbers: &[PhoneNumber],
+) -> Result<Vec<CampaignKey>, EngineError> {
+    Ok(stored::leads_of(tx, numbers).await?.into_iter().map(|(campaign, _)| campaign).collect())
+}
+
+/// Holds the fences of all campaigns that have these numbers.
+pub(super) async fn fence_numbers(tx: &Transaction<'_>, numbers: &[PhoneNumber]) -> Result<(), EngineError> {
+    let campaigns = campaigns_of(tx, numbers).await?;
+    Ok(changes::fence(tx, &campaigns).await?)
+}
+
+/// Suppresses numbers and blocks their leads. The caller holds the fences of their campaigns.
+pub(super) async fn suppress(
+    tx: &Transaction<'_>,
+    numbers: &[PhoneNumber],
+    reason: &str,
+) -> Result<Suppressed, EngineError> {
+    let mut suppressed = Suppressed { added: stored::insert(tx, numbers, reason).await?, ..Suppressed::default() };
+    for (campaign, leads) in stored::leads_of(tx, numbers).await? {
+        let (blocked, revoked) = changes::block(tx, campaign, &leads).await?;
+        suppressed.leads += blocked;
+        suppressed.revoked.extend(revoked);
+    }
+    Ok(suppressed)
+}
+
+impl Engine {
+    /// Suppresses numbers for all campaigns.
+    ///
+    /// # Errors
+    /// [`EngineError::RequestReused`]; [`EngineError::Unavailable`].
+    pub async fn add_suppressions(
+        self: &Arc<Self>,
+        numbers: Vec<PhoneNumber>,
+        reason: String,
+        request: Option<RequestKey>,
+    ) -> Result<SuppressionReport, EngineError> {
+        let done = self
+            .mutate(request, move |tx| {
+                let (numbers, reason) = (numbers.clone(), reason.clone());
+                Box::pin(async move {
+                    fence_numbers(tx, &numbers).await?;
+                    let done = suppress(tx, &numbers, &reason).await?;
+                    Ok((SuppressionReport { numbers: done.added, leads: done.leads }, done))
+                })
+            })
+            .await?;
+        if let Some(suppressed) = done.aftermath {
+            self.announce_suppressed(&suppressed);
+        }
+        Ok(done.answer)
+    }
+
+    /// Lifts suppressions, and the do_not_call flags of their leads.
+    ///
+    /// # Errors
+    /// As [`Engine::add_suppressions`].
+    pub async fn remove_suppressions(
+        self: &Arc<Self>,
+        numbers: Vec<PhoneNumber>,
+        reason: String,
+        request: Option<RequestKey>,
+    ) -> Result<SuppressionReport, EngineError> {
+        let count = numbers.len();
+        let done = self
+            .mutate(request, move |tx| {
+                let numbers = numbers.clone();
+                Box::pin(async move {
+                    fence_numbers(tx, &numbers).await?;
+                    let removed = stored::delete(tx, &numbers).await?;
+                    let mut report = SuppressionReport { numbers: removed, leads: 0 };
+                    let mut campaigns = Vec::new();
+                    for (campaign, leads) in stored::leads_of(tx, &numbers).await? {
+                        report.leads += changes::unblock(tx, campaign, &leads).await?;
+                        campaigns.push(campaign);
+                    }
+                    Ok((report, campaigns))
+                })
+            })
+            .await?;
+        tracing::info!(count, reason, "suppressions lifted");
+        for campaign in done.aftermath.unwrap_or_default() {
+            self.announce_work(campaign);
+        }
+        Ok(done.answer)
+    }
+
+    pub(super) fn announce_suppressed(&self, suppressed: &Suppressed) {
+        self.announce_revoked(&suppressed.revoked, RevokeReason::Suppressed);
+    }
+
+    /// Blocks leads of numbers that are suppressed already: an import met the suppression half way.
+    pub(crate) fn block_again(self: &Arc<Self>, digits: Vec<i64>) {
+        let numbers: Vec<PhoneNumber> = digits.into_iter().filter_map(PhoneNumber::from_digits).collect();
+        let engine = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(error) = engine.add_suppressions(numbers, String::new(), None).await {
+                tracing::warn!(%error, "leads of suppressed numbers could not be blocked; they stay refused one by one");
+            }
+        });
+    }
+}

@@ -1,0 +1,330 @@
+//! Leads as people see them, and their intake.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::GenericClient;
+use serde::{Deserialize, Serialize};
+use tokio_postgres::{Row, types::Json};
+use uuid::Uuid;
+
+use super::{Store, StoreError};
+use crate::domain::{
+    ids::{CampaignId, CampaignKey, LeadId, LeaseId, ZoneId},
+    lead::LeadState,
+    outcome::Outcome,
+    phone_number::PhoneNumber,
+};
+
+/// A lead's variables, in a stable order.
+pub type Variables = BTreeMap<String, String>;
+
+/// A lead as people see it. Debug hides what is theirs.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct LeadRow {
+    /// The lead.
+    pub id: LeadId,
+    /// Its campaign.
+    pub campaign: CampaignId,
+    /// Digits of its number.
+    pub number: i64,
+    /// The user's own key.
+    pub external_id: Option<String>,
+    /// 0 to 998.
+    pub score: i32,
+    /// Its own zone.
+    pub time_zone: Option<String>,
+    /// As imported.
+    pub variables: Variables,
+    /// Where it stands.
+    pub state: LeadState,
+    /// Attempts of this generation.
+    pub attempts: i32,
+    /// Attempts ever.
+    pub attempts_total: i32,
+    /// Asked never to be called again.
+    pub do_not_call: bool,
+    /// The number is suppressed.
+    pub suppressed: bool,
+    /// The promise.
+    pub callback_at: Option<DateTime<Utc>>,
+    /// When it is due; `None` with a reason: not before something changes.
+    pub not_before: Option<DateTime<Utc>>,
+    /// Why it waits (code of `WaitingReason`).
+    pub waiting_reason: Option<i16>,
+    /// The newest attempt's.
+    pub last_outcome: Option<Outcome>,
+    /// When it began.
+    pub last_attempt_at: Option<DateTime<Utc>>,
+    /// Leases that came back without an attempt.
+    pub returned_in_a_row: i16,
+    /// The live lease.
+    pub lease: Option<LeaseId>,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// When it was last written.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl std::fmt::Debug for LeadRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LeadRow").field("id", &self.id).field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+/// The code of a state, read from a row.
+pub(super) fn state_of(row: &Row, column: &str) -> Result<LeadState, StoreError> {
+    let code: i16 = row.try_get(column)?;
+    LeadState::from_code(code).ok_or_else(|| StoreError::Bug(format!("lead state {code}")))
+}
+
+/// Instants of the database that mean "never" are none.
+pub(super) fn finite(row: &Row, column: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
+    use tokio_postgres::types::Timestamp;
+    Ok(match row.try_get::<_, Option<Timestamp<DateTime<Utc>>>>(column)? {
+        Some(Timestamp::Value(at)) => Some(at),
+        _ => None,
+    })
+}
+
+fn from_row(row: &Row) -> Result<LeadRow, StoreError> {
+    Ok(LeadRow {
+        id: row.try_get("lead_id")?,
+        campaign: row.try_get("campaign_public_id")?,
+        number: row.try_get("number")?,
+        external_id: row.try_get("external_id")?,
+        score: 999 - i32::from(row.try_get::<_, i16>("rank")?),
+        time_zone: row.try_get("zone")?,
+        variables: row.try_get::<_, Option<Json<Variables>>>("variables")?.map(|json| json.0).unwrap_or_default(),
+        state: state_of(row, "state")?,
+        attempts: row.try_get("attempts")?,
+        attempts_total: row.try_get("attempts_total")?,
+        do_not_call: row.try_get("do_not_call")?,
+        suppressed: row.try_get("blocked")?,
+        callback_at: finite(row, "callback_at")?,
+        not_before: finite(row, "not_before")?,
+        waiting_reason: row.try_get("waiting_reason")?,
+        last_outcome: row.try_get::<_, Option<i16>>("last_outcome")?.and_then(Outcome::from_code),
+        last_attempt_at: row.try_get("last_attempt_at")?,
+        returned_in_a_row: row.try_get("returned_in_a_row")?,
+        lease: row.try_get("lease_id")?,
+        created_at: row.try_get("created_at")?,
+        updated_at: row.try_get("updated_at")?,
+    })
+}
+
+const COLUMNS: &str = "v.lead_id, v.campaign_public_id, v.number, v.external_id, v.rank, v.zone, v.variables, v.state, v.attempts, \
+     v.attempts_total, v.do_not_call, v.blocked, v.callback_at, v.not_before, v.waiting_reason, v.last_outcome, \
+     v.last_attempt_at, v.returned_in_a_row, v.lease_id, v.created_at, v.updated_at";
+
+/// Reads one lead of a campaign.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn find(
+    client: &impl GenericClient,
+    campaign: CampaignKey,
+    lead: LeadId,
+) -> Result<Option<LeadRow>, StoreError> {
+    let sql = format!("select {COLUMNS} from lead_view v where v.campaign_id = $1::int and v.lead_id = $2::uuid");
+    let statement = client.prepare_cached(&sql).await?;
+    client.query_opt(&statement, &[&campaign, &lead]).await?.as_ref().map(from_row).transpose()
+}
+
+/// A lead to be created; every part is valid.
+#[derive(Clone)]
+pub struct NewLead {
+    /// Made by us.
+    pub id: LeadId,
+    /// Its number.
+    pub number: PhoneNumber,
+    /// 999 - score.
+    pub rank: i16,
+    /// Its zone; 0: none of its own.
+    pub zone: ZoneId,
+    /// The user's own key.
+    pub external_id: Option<String>,
+    /// As given.
+    pub variables: Variables,
+}
+
+/// Inserts leads; returns those that are new. The rest have a number or an external_id that the campaign has already.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn insert(
+    client: &impl GenericClient,
+    campaign: CampaignKey,
+    leads: &[NewLead],
+) -> Result<Vec<LeadId>, StoreError> {
+    let statement = client
+        .prepare_cached(
+            "select insert_leads($1::int, $2::uuid[], $3::bigint[], $4::smallint[], $5::smallint[], $6::text[], \
+             $7::jsonb[]) as lead_id",
+        )
+        .await?;
+    let ids: Vec<Uuid> = leads.iter().map(|lead| lead.id).collect();
+    let numbers: Vec<i64> = leads.iter().map(|lead| lead.number.digits()).collect();
+    let ranks: Vec<i16> = leads.iter().map(|lead| lead.rank).collect();
+    let zones: Vec<i16> = leads.iter().map(|lead| lead.zone).collect();
+    let external_ids: Vec<Option<&str>> = leads.iter().map(|lead| lead.external_id.as_deref()).collect();
+    let variables: Vec<Option<Json<&Variables>>> =
+        leads.iter().map(|lead| (!lead.variables.is_empty()).then_some(Json(&lead.variables))).collect();
+    let rows = client
+        .query(&statement, &[&campaign, &ids, &numbers, &ranks, &zones, &external_ids, &variables])
+        .await?;
+    rows.iter().map(|row| Ok(row.try_get("lead_id")?)).collect()
+}
+
+/// Who has these numbers in a campaign: (digits, lead).
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn by_numbers(
+    client: &impl GenericClient,
+    campaign: CampaignKey,
+    numbers: &[i64],
+) -> Result<Vec<(i64, LeadId)>, StoreError> {
+    let statement = client
+        .prepare_cached("select number, lead_id from lead where number = any ($2::bigint[]) and campaign_id = $1::int")
+        .await?;
+    let rows = client.query(&statement, &[&campaign, &numbers]).await?;
+    rows.iter().map(|row| Ok((row.try_get("number")?, row.try_get("lead_id")?))).collect()
+}
+
+/// Numbers of zones by their names; new names get one.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn zone_ids(client: &impl GenericClient, names: &[String]) -> Result<Vec<(ZoneId, String)>, StoreError> {
+    let statement = client.prepare_cached("select zone_id, name from zone_ids($1::text[])").await?;
+    let rows = client.query(&statement, &[&names]).await?;
+    rows.iter().map(|row| Ok((row.try_get("zone_id")?, row.try_get("name")?))).collect()
+}
+
+/// What UpdateLead may change; `None`: as it is.
+#[derive(Clone, Default)]
+pub struct LeadChange {
+    /// 999 - score.
+    pub rank: Option<i16>,
+    /// 0: none of its own.
+    pub zone: Option<ZoneId>,
+    /// The inner `None`: none.
+    pub external_id: Option<Option<String>>,
+    /// All of them.
+    pub variables: Option<Variables>,
+}
+
+/// Writes a change to a lead that was lifted.
+///
+/// # Errors
+/// [`StoreError::NotUnique`] when the external_id is taken.
+pub async fn update(
+    client: &impl GenericClient,
+    campaign: CampaignKey,
+    lead: LeadId,
+    change: &LeadChange,
+) -> Result<(), StoreError> {
+    let statement = client.prepare_cached(include_str!("sql/lead_update.sql")).await?;
+    client
+        .execute(
+            &statement,
+            &[
+                &campaign,
+                &lead,
+                &change.rank,
+                &change.zone,
+                &change.external_id.is_some(),
+                &change.external_id.clone().flatten(),
+                &change.variables.as_ref().map(Json),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Which leads are listed.
+#[derive(Debug, Clone, Default)]
+pub struct LeadFilter {
+    /// Only this state.
+    pub state: Option<LeadState>,
+    /// Only this number.
+    pub number: Option<PhoneNumber>,
+    /// Only this key.
+    pub external_id: Option<String>,
+}
+
+impl Store {
+    /// Reads one lead of a campaign.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn lead(&self, campaign: CampaignKey, lead: LeadId) -> Result<Option<LeadRow>, StoreError> {
+        find(&self.client().await?, campaign, lead).await
+    }
+
+    /// One page of leads, from `after` on in the order (rank, lead), looking at `limit` leads at the most. The second part
+    /// is where the next page begins; `None`: the end.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn leads(
+        &self,
+        campaign: CampaignKey,
+        filter: &LeadFilter,
+        after: Option<(i16, LeadId)>,
+        limit: i64,
+    ) -> Result<(Vec<LeadRow>, Option<(i16, LeadId)>), StoreError> {
+        let client = self.client().await?;
+        let (rank, lead) = after.unwrap_or((0, Uuid::nil()));
+        let scope = match filter.state {
+            // Small tables are walked by themselves; the rest by the campaign's order, bounded per page.
+            Some(LeadState::Ready) => "(select r.lead_id from ready_lead r where r.campaign_id = $1::int)",
+            Some(LeadState::DialingIntent) => "(select z.lead_id from lease z where z.campaign_id = $1::int)",
+            _ => "(select lead_id from lead where false)",
+        };
+        let narrow = matches!(filter.state, Some(LeadState::Ready | LeadState::DialingIntent));
+        let within = if narrow { format!("and l.lead_id in {scope}") } else { String::new() };
+        let sql = format!(
+            "with page as materialized ( \
+                 select l.rank, l.lead_id from lead l where l.campaign_id = $1::int and (l.rank, l.lead_id) > ($2::smallint, $3::uuid) \
+                 and ($5::bigint is null or l.number = $5::bigint) and ($6::text is null or l.external_id = $6::text) {within} \
+                 order by l.rank, l.lead_id limit $4::bigint) \
+             select page.rank as page_rank, page.lead_id as page_lead, {COLUMNS} from page \
+             join lead_view v on v.campaign_id = $1::int and v.lead_id = page.lead_id order by page.rank, page.lead_id"
+        );
+        let statement = client.prepare_cached(&sql).await?;
+        let number = filter.number.map(PhoneNumber::digits);
+        let rows = client
+            .query(&statement, &[&campaign, &rank, &lead, &limit, &number, &filter.external_id])
+            .await?;
+        let next = match rows.last() {
+            Some(last) if i64::try_from(rows.len()).unwrap_or(i64::MAX) >= limit => {
+                Some((last.try_get("page_rank")?, last.try_get("page_lead")?))
+            }
+            _ => None,
+        };
+        let mut leads = rows.iter().map(from_row).collect::<Result<Vec<_>, _>>()?;
+        leads.retain(|lead| filter.state.is_none_or(|state| lead.state == state));
+        Ok((leads, next))
+    }
+}
+
+/// Whether another lead of the campaign has this key.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn has_external_id(
+    client: &impl GenericClient,
+    campaign: CampaignKey,
+    external_id: &str,
+    other_than: LeadId,
+) -> Result<bool, StoreError> {
+    let statement = client
+        .prepare_cached(
+            "select exists (select from lead where campaign_id = $1::int and external_id = $2::text \
+             and lead_id <> $3::uuid) as taken",
+        )
+        .await?;
+    Ok(client.query_one(&statement, &[&campaign, &external_id, &other_than]).await?.try_get("taken")?)
+}

@@ -1,0 +1,489 @@
+//! Live leases: granted, begun, settled, released. One function call per batch; the statements are in the migrations.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::GenericClient;
+use tokio_postgres::types::Json;
+use uuid::Uuid;
+
+use super::{
+    Store, StoreError,
+    leads::{Variables, state_of},
+    queue::{LeadContext, facts_of},
+};
+use crate::domain::{
+    ids::{CampaignKey, LeadId, LeaseId, ReplicaId, SessionId},
+    lead::{Facts, LeadState},
+    outcome::Outcome,
+};
+
+/// A lead that is to be leased to a session.
+#[derive(Debug, Clone)]
+pub struct GrantItem {
+    /// The lead's campaign.
+    pub campaign: CampaignKey,
+    /// The lead.
+    pub lead: LeadId,
+    /// The lease's id, made by the engine.
+    pub lease: LeaseId,
+    /// To whom.
+    pub session: SessionId,
+    /// Digits of its number.
+    pub number: i64,
+    /// The lease's place among those of the lead.
+    pub seq: i32,
+    /// Attempts of this generation so far.
+    pub attempts: i16,
+    /// The due key of a promise; none: from READY.
+    pub promised: Option<DateTime<Utc>>,
+    /// The end of its hours.
+    pub open_until: DateTime<Utc>,
+    /// The version of the rules by which that was reckoned.
+    pub rules_version: i32,
+}
+
+/// What became of one [`GrantItem`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrantVerdict {
+    /// Leased.
+    Granted,
+    /// Not in the queue any more.
+    Gone,
+    /// The engine's cap is reached.
+    EngineCap,
+    /// The campaign's cap is reached.
+    CampaignCap,
+    /// The number is on a live lease.
+    NumberBusy,
+    /// The number is suppressed.
+    Suppressed,
+    /// The hours are over.
+    Closed,
+    /// The campaign does not run, or its rules are newer.
+    Stale,
+}
+
+/// What became of one lease that was to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BeginVerdict {
+    /// The phone may ring.
+    Permitted,
+    /// Gone, or another session's.
+    Lost,
+    /// Begun by another nonce.
+    AlreadyBegun,
+    /// The campaign does not run.
+    NotRunning,
+    /// The number is suppressed.
+    Suppressed,
+    /// The hours are over.
+    Closed,
+    /// Its deadline passed.
+    TooLate,
+}
+
+/// One request for a permit.
+#[derive(Debug, Clone, Copy)]
+pub struct BeginItem {
+    /// Who holds the lease.
+    pub session: SessionId,
+    /// The lease.
+    pub lease: LeaseId,
+    /// Names the decision to dial.
+    pub nonce: Uuid,
+}
+
+/// A live lease and what the core must know to end it.
+#[derive(Debug, Clone)]
+pub struct LeaseContext {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Its place among those of the lead.
+    pub seq: i32,
+    /// When the permit was given.
+    pub begun_at: Option<DateTime<Utc>>,
+    /// When it was granted.
+    pub granted_at: DateTime<Utc>,
+    /// The lead.
+    pub context: LeadContext,
+}
+
+/// Details of a report, as stored.
+#[derive(Clone, Default)]
+pub struct ReportDetails {
+    /// When it happened.
+    pub occurred_at: Option<DateTime<Utc>>,
+    /// The provider's own id.
+    pub provider_call_id: Option<String>,
+    /// How long was talked.
+    pub talk: Option<Duration>,
+    /// How long it rang.
+    pub ring: Option<Duration>,
+    /// As reported.
+    pub note: Option<String>,
+    /// As reported.
+    pub metadata: Option<Variables>,
+}
+
+/// A lease that ends with an outcome, as the core decided.
+#[derive(Clone)]
+pub struct Settlement {
+    /// The lease.
+    pub lease: LeaseId,
+    /// The lead's version that the core saw.
+    pub version: i32,
+    /// What came of the attempt.
+    pub outcome: Outcome,
+    /// The state that follows.
+    pub state: LeadState,
+    /// When the lead is due again.
+    pub due_at: Option<DateTime<Utc>>,
+    /// The digest of the facts.
+    pub facts: Facts,
+    /// As reported.
+    pub details: ReportDetails,
+}
+
+/// A lease that is taken back, or was to be.
+#[derive(Debug, Clone, Copy)]
+pub struct Released {
+    /// The lease.
+    pub lease: LeaseId,
+    /// What became of it.
+    pub verdict: ReleaseVerdict,
+    /// Who held it, where known.
+    pub session: Option<SessionId>,
+}
+
+/// What became of a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReleaseVerdict {
+    /// The lead is back in the queue.
+    Released,
+    /// It has a permit.
+    Begun,
+    /// Nobody, or somebody else, holds it.
+    NotHeld,
+}
+
+/// From how many returns without an attempt in a row on a lead backs off, and for how long.
+const RETURNS_MAX: i32 = 5;
+const RETURN_BACK_OFF: Duration = Duration::from_secs(300);
+
+fn unknown_code(what: &str, code: i16) -> StoreError {
+    StoreError::Bug(format!("{what} {code}"))
+}
+
+/// Ends leases with outcomes; returns (lease, session, state) of those that were. `alone`: leave alone a DO_NOT_CALL whose
+/// number other campaigns have, too.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn settle(
+    client: &impl GenericClient,
+    items: &[Settlement],
+    alone: bool,
+) -> Result<Vec<(LeaseId, SessionId, LeadState)>, StoreError> {
+    let statement = client.prepare_cached(include_str!("sql/settle.sql")).await?;
+    let ms = |duration: Option<Duration>| duration.map(|d| i32::try_from(d.as_millis()).unwrap_or(i32::MAX));
+    let leases: Vec<Uuid> = items.iter().map(|i| i.lease).collect();
+    let versions: Vec<i32> = items.iter().map(|i| i.version).collect();
+    let outcomes: Vec<i16> = items.iter().map(|i| i.outcome.code()).collect();
+    let states: Vec<i16> = items.iter().map(|i| i.state.code()).collect();
+    let due: Vec<Option<DateTime<Utc>>> = items.iter().map(|i| i.due_at).collect();
+    let callbacks: Vec<Option<DateTime<Utc>>> = items.iter().map(|i| i.facts.callback_at).collect();
+    let streaks: Vec<i16> = items.iter().map(|i| i.facts.streak).collect();
+    let callback_counts: Vec<i16> = items.iter().map(|i| i.facts.callbacks).collect();
+    let seqs: Vec<i32> = items.iter().map(|i| i.facts.conversation.map_or(0, |(seq, _)| seq)).collect();
+    let conversations: Vec<Option<i16>> =
+        items.iter().map(|i| i.facts.conversation.map(|(_, outcome)| outcome.code())).collect();
+    let occurred: Vec<Option<DateTime<Utc>>> = items.iter().map(|i| i.details.occurred_at).collect();
+    let providers: Vec<Option<&str>> = items.iter().map(|i| i.details.provider_call_id.as_deref()).collect();
+    let talk: Vec<Option<i32>> = items.iter().map(|i| ms(i.details.talk)).collect();
+    let ring: Vec<Option<i32>> = items.iter().map(|i| ms(i.details.ring)).collect();
+    let notes: Vec<Option<&str>> = items.iter().map(|i| i.details.note.as_deref()).collect();
+    let metadata: Vec<Option<Json<&Variables>>> = items.iter().map(|i| i.details.metadata.as_ref().map(Json)).collect();
+    let rows = client
+        .query(
+            &statement,
+            &[
+                &leases, &versions, &outcomes, &states, &due, &callbacks, &streaks, &callback_counts, &seqs, &conversations,
+                &occurred, &providers, &talk, &ring, &notes, &metadata, &alone,
+            ],
+        )
+        .await?;
+    rows.iter().map(|row| Ok((row.try_get("lease_id")?, row.try_get("session_id")?, state_of(row, "state")?))).collect()
+}
+
+/// What the core must know of these live leases; those that are over are left out.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn contexts(client: &impl GenericClient, leases: &[LeaseId]) -> Result<Vec<LeaseContext>, StoreError> {
+    let statement = client.prepare_cached(include_str!("sql/lease_contexts.sql")).await?;
+    let rows = client.query(&statement, &[&leases]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(LeaseContext {
+                lease: row.try_get("lease_id")?,
+                seq: row.try_get("lease_seq")?,
+                begun_at: row.try_get("begun_at")?,
+                granted_at: row.try_get("granted_at")?,
+                context: LeadContext {
+                    campaign: row.try_get("campaign_id")?,
+                    lead: row.try_get("lead_id")?,
+                    version: row.try_get("version")?,
+                    facts: facts_of(row)?,
+                    state: state_of(row, "state")?,
+                    attempts: row.try_get("attempts")?,
+                },
+            })
+        })
+        .collect()
+}
+
+/// Takes back leases without a permit.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn release(
+    client: &impl GenericClient,
+    leases: &[LeaseId],
+    reason: i16,
+    session: Option<SessionId>,
+) -> Result<Vec<Released>, StoreError> {
+    let statement = client
+        .prepare_cached(
+            "select lease_id, verdict, session_id from release_leases($1::uuid[], $2::timestamptz[], $3::smallint[], \
+             $4::uuid, $5::int, make_interval(secs => $6::float8))",
+        )
+        .await?;
+    let at: Vec<Option<DateTime<Utc>>> = vec![None; leases.len()];
+    let reasons = vec![reason; leases.len()];
+    let rows = client
+        .query(&statement, &[&leases, &at, &reasons, &session, &RETURNS_MAX, &RETURN_BACK_OFF.as_secs_f64()])
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let verdict = match row.try_get::<_, i16>("verdict")? {
+                1 => ReleaseVerdict::Released,
+                2 => ReleaseVerdict::Begun,
+                3 => ReleaseVerdict::NotHeld,
+                other => return Err(unknown_code("release verdict", other)),
+            };
+            Ok(Released { lease: row.try_get("lease_id")?, verdict, session: row.try_get("session_id")? })
+        })
+        .collect()
+}
+
+/// A live lease, as operators see it.
+#[derive(Debug, Clone)]
+pub struct LiveLeaseRow {
+    /// The lease.
+    pub lease: LeaseId,
+    /// The campaign, as people know it.
+    pub campaign: Uuid,
+    /// The lead.
+    pub lead: LeadId,
+    /// Who holds it.
+    pub session: SessionId,
+    /// The dialer's own name.
+    pub dialer: String,
+    /// When it was granted.
+    pub granted_at: DateTime<Utc>,
+    /// When the permit was given.
+    pub begun_at: Option<DateTime<Utc>>,
+    /// When it ends by itself.
+    pub deadline: DateTime<Utc>,
+}
+
+impl Store {
+    /// Leases leads to sessions, in this order, as far as the caps have room. Answers per item, and the instant.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`]; [`StoreError`].
+    pub async fn grant(
+        &self,
+        replica: ReplicaId,
+        items: &[GrantItem],
+    ) -> Result<(Vec<GrantVerdict>, Option<DateTime<Utc>>), StoreError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(include_str!("sql/grant.sql")).await?;
+        let campaigns: Vec<i32> = items.iter().map(|i| i.campaign).collect();
+        let leads: Vec<Uuid> = items.iter().map(|i| i.lead).collect();
+        let leases: Vec<Uuid> = items.iter().map(|i| i.lease).collect();
+        let sessions: Vec<Uuid> = items.iter().map(|i| i.session).collect();
+        let numbers: Vec<i64> = items.iter().map(|i| i.number).collect();
+        let seqs: Vec<i32> = items.iter().map(|i| i.seq).collect();
+        let attempts: Vec<i16> = items.iter().map(|i| i.attempts).collect();
+        let promised: Vec<Option<DateTime<Utc>>> = items.iter().map(|i| i.promised).collect();
+        let until: Vec<DateTime<Utc>> = items.iter().map(|i| i.open_until).collect();
+        let rules: Vec<i32> = items.iter().map(|i| i.rules_version).collect();
+        let rows = client
+            .query(
+                &statement,
+                &[&replica, &campaigns, &leads, &leases, &sessions, &numbers, &seqs, &attempts, &promised, &until, &rules],
+            )
+            .await?;
+        let granted_at = rows.first().map(|row| row.try_get("granted_at")).transpose()?;
+        let verdicts = rows
+            .iter()
+            .map(|row| {
+                Ok(match row.try_get::<_, i16>("verdict")? {
+                    1 => GrantVerdict::Granted,
+                    2 => GrantVerdict::Gone,
+                    3 => GrantVerdict::EngineCap,
+                    4 => GrantVerdict::CampaignCap,
+                    5 => GrantVerdict::NumberBusy,
+                    6 => GrantVerdict::Suppressed,
+                    7 => GrantVerdict::Closed,
+                    8 => GrantVerdict::Stale,
+                    other => return Err(unknown_code("grant verdict", other)),
+                })
+            })
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        Ok((verdicts, granted_at))
+    }
+
+    /// Gives permits, on disk before it answers. The instant is when the attempt was recorded.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn begin(
+        &self,
+        items: &[BeginItem],
+    ) -> Result<Vec<(LeaseId, Uuid, BeginVerdict, Option<DateTime<Utc>>)>, StoreError> {
+        let client = self.client().await?;
+        let statement = client
+            .prepare_cached("select lease_id, session_id, verdict, begun_at from begin_calls($1::uuid[], $2::uuid[], $3::uuid[])")
+            .await?;
+        let sessions: Vec<Uuid> = items.iter().map(|i| i.session).collect();
+        let leases: Vec<Uuid> = items.iter().map(|i| i.lease).collect();
+        let nonces: Vec<Uuid> = items.iter().map(|i| i.nonce).collect();
+        let rows = client.query(&statement, &[&sessions, &leases, &nonces]).await?;
+        rows.iter()
+            .map(|row| {
+                let verdict = match row.try_get::<_, i16>("verdict")? {
+                    1 => BeginVerdict::Permitted,
+                    2 => BeginVerdict::Lost,
+                    3 => BeginVerdict::AlreadyBegun,
+                    4 => BeginVerdict::NotRunning,
+                    5 => BeginVerdict::Suppressed,
+                    6 => BeginVerdict::Closed,
+                    7 => BeginVerdict::TooLate,
+                    other => return Err(unknown_code("begin verdict", other)),
+                };
+                Ok((row.try_get("lease_id")?, row.try_get("session_id")?, verdict, row.try_get("begun_at")?))
+            })
+            .collect()
+    }
+
+    /// Ends leases with outcomes; see [`settle`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn settle(&self, items: &[Settlement]) -> Result<Vec<(LeaseId, SessionId, LeadState)>, StoreError> {
+        settle(&self.client().await?, items, true).await
+    }
+
+    /// See [`contexts`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn lease_contexts(&self, leases: &[LeaseId]) -> Result<Vec<LeaseContext>, StoreError> {
+        contexts(&self.client().await?, leases).await
+    }
+
+    /// See [`release`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn release(
+        &self,
+        leases: &[LeaseId],
+        reason: i16,
+        session: Option<SessionId>,
+    ) -> Result<Vec<Released>, StoreError> {
+        release(&self.client().await?, leases, reason, session).await
+    }
+
+    /// Live leases past their deadline, with or without a permit, and those without one whose session is over.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn overdue_leases(&self, limit: i64) -> Result<Vec<(LeaseId, bool)>, StoreError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(include_str!("sql/overdue_leases.sql")).await?;
+        let rows = client.query(&statement, &[&limit]).await?;
+        rows.iter().map(|row| Ok((row.try_get("lease_id")?, row.try_get("begun")?))).collect()
+    }
+
+    /// Leases without a permit above the engine's cap, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn leases_above_cap(&self) -> Result<Vec<LeaseId>, StoreError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(include_str!("sql/leases_above_cap.sql")).await?;
+        let rows = client.query(&statement, &[]).await?;
+        rows.iter().map(|row| Ok(row.try_get("lease_id")?)).collect()
+    }
+
+    /// Digits of the numbers of these live leases.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn numbers_of_leases(&self, leases: &[LeaseId]) -> Result<Vec<i64>, StoreError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached("select number from lease where lease_id = any ($1::uuid[])").await?;
+        let rows = client.query(&statement, &[&leases]).await?;
+        rows.iter().map(|row| Ok(row.try_get("number")?)).collect()
+    }
+
+    /// Which of these leases are over.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn ended(&self, leases: &[LeaseId]) -> Result<Vec<LeaseId>, StoreError> {
+        let client = self.client().await?;
+        let statement = client
+            .prepare_cached(
+                "select i.lease_id from unnest($1::uuid[]) as i (lease_id) \
+                 where not exists (select from lease z where z.lease_id = i.lease_id)",
+            )
+            .await?;
+        let rows = client.query(&statement, &[&leases]).await?;
+        rows.iter().map(|row| Ok(row.try_get("lease_id")?)).collect()
+    }
+
+    /// Live leases, oldest first, above `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn live_leases(
+        &self,
+        campaign: Option<CampaignKey>,
+        session: Option<SessionId>,
+        after: Option<LeaseId>,
+        limit: i64,
+    ) -> Result<Vec<LiveLeaseRow>, StoreError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(include_str!("sql/live_leases.sql")).await?;
+        let rows = client.query(&statement, &[&campaign, &session, &after, &limit]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(LiveLeaseRow {
+                    lease: row.try_get("lease_id")?,
+                    campaign: row.try_get("public_id")?,
+                    lead: row.try_get("lead_id")?,
+                    session: row.try_get("session_id")?,
+                    dialer: row.try_get("dialer_id")?,
+                    granted_at: row.try_get("granted_at")?,
+                    begun_at: row.try_get("begun_at")?,
+                    deadline: row.try_get("deadline")?,
+                })
+            })
+            .collect()
+    }
+}

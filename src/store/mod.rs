@@ -1,0 +1,112 @@
+//! What is stored: all SQL and nothing else. A file per table or per group of functions; no decisions.
+
+pub mod attempts;
+pub mod campaigns;
+pub mod changes;
+pub mod error;
+pub mod imports;
+pub mod leads;
+pub mod leases;
+pub mod migrations;
+pub mod queue;
+pub mod requests;
+pub mod sessions;
+pub mod settings;
+pub mod suppressions;
+
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use futures::future::BoxFuture;
+use tokio_postgres::NoTls;
+
+pub use deadpool_postgres::Transaction;
+pub use error::StoreError;
+
+/// The pool, and everything that is asked of the database through it.
+#[derive(Clone)]
+pub struct Store {
+    pool: Pool,
+    config: tokio_postgres::Config,
+}
+
+/// How long a caller waits for a connection before the database counts as away.
+const POOL_WAIT: Duration = Duration::from_secs(5);
+
+impl Store {
+    /// A pool of up to `connections_max` connections; none is opened yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the connection string cannot be read.
+    pub fn new(database_url: &str, connections_max: usize) -> Result<Store, StoreError> {
+        let mut config: tokio_postgres::Config =
+            database_url.parse().map_err(|_| StoreError::Unavailable("the database URL cannot be read".into()))?;
+        config.connect_timeout(POOL_WAIT).application_name("dialplane");
+        let manager =
+            Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let pool = Pool::builder(manager)
+            .max_size(connections_max)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(POOL_WAIT))
+            .create_timeout(Some(POOL_WAIT))
+            .build()
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        Ok(Store { pool, config })
+    }
+
+    /// How to open a connection outside the pool: for LISTEN, which the pool's connections would swallow.
+    pub fn connection_config(&self) -> &tokio_postgres::Config {
+        &self.config
+    }
+
+    /// A connection of the pool.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when none is to be had in time.
+    pub async fn client(&self) -> Result<Object, StoreError> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// Runs a transaction of several statements to its end, even when the caller goes away: a cancelled BEGIN would
+    /// poison its connection.
+    ///
+    /// # Errors
+    /// Whatever `work` answers, rolled back; [`StoreError`] when the commit fails, which means *unknown*.
+    pub async fn transaction<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: for<'a> FnOnce(&'a Transaction<'a>) -> BoxFuture<'a, Result<T, E>> + Send + 'static,
+    {
+        let pool = self.pool.clone();
+        let task = tokio::spawn(async move {
+            let mut client = pool.get().await.map_err(StoreError::from)?;
+            let transaction = client.transaction().await.map_err(StoreError::from)?;
+            let done = work(&transaction).await;
+            match done {
+                Ok(value) => {
+                    transaction.commit().await.map_err(StoreError::from)?;
+                    Ok(value)
+                }
+                Err(error) => {
+                    // The connection rolls back in any case when the transaction is dropped.
+                    let _ = transaction.rollback().await;
+                    Err(error)
+                }
+            }
+        });
+        task.await.map_err(|error| E::from(StoreError::Panicked(error.to_string())))?
+    }
+
+    /// The database's clock, and PostgreSQL's version.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn now(&self) -> Result<(chrono::DateTime<chrono::Utc>, String), StoreError> {
+        let client = self.client().await?;
+        let statement =
+            client.prepare_cached("select engine_now() as now, current_setting('server_version') as version").await?;
+        let row = client.query_one(&statement, &[]).await?;
+        Ok((row.try_get("now")?, row.try_get("version")?))
+    }
+}

@@ -1,0 +1,161 @@
+//! Engine replicas and dialers' sessions: who is alive.
+
+use std::time::Duration;
+
+use super::{Store, StoreError};
+use crate::domain::ids::{ReplicaId, SessionId};
+
+/// How the whole engine stands: sessions, slots and replicas alive.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Presence {
+    /// Open sessions on live replicas.
+    pub sessions: i64,
+    /// Their slots.
+    pub slots: i64,
+    /// Live replicas.
+    pub replicas: i64,
+    /// Live leases.
+    pub dialing: i64,
+    /// Of these, with a permit.
+    pub begun: i64,
+    /// READY leads.
+    pub ready: i64,
+}
+
+impl Store {
+    /// Registers this replica.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn join_replica(&self, ttl: Duration) -> Result<ReplicaId, StoreError> {
+        let client = self.client().await?;
+        let row = client
+            .query_one(
+                "insert into replica (started_at, expires_at) \
+                 values (engine_now(), engine_now() + make_interval(secs => $1::float8)) returning replica_id",
+                &[&ttl.as_secs_f64()],
+            )
+            .await?;
+        Ok(row.try_get("replica_id")?)
+    }
+
+    /// Says that this replica lives. `false`: it was taken for dead, and others have what it had.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn keep_replica(&self, replica: ReplicaId, ttl: Duration) -> Result<bool, StoreError> {
+        let client = self.client().await?;
+        let statement = client
+            .prepare_cached(
+                "update replica set expires_at = engine_now() + make_interval(secs => $2::float8) \
+                 where replica_id = $1::int",
+            )
+            .await?;
+        Ok(client.execute(&statement, &[&replica, &ttl.as_secs_f64()]).await? == 1)
+    }
+
+    /// Removes a replica that leaves, with its sessions.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn leave_replica(&self, replica: ReplicaId) -> Result<(), StoreError> {
+        let client = self.client().await?;
+        client
+            .execute(
+                "update dialer_session set closed_at = engine_now() where replica_id = $1::int and closed_at is null",
+                &[&replica],
+            )
+            .await?;
+        client.execute("delete from replica where replica_id = $1::int", &[&replica]).await?;
+        Ok(())
+    }
+
+    /// Buries replicas that are past their time: none of their grants can follow. Their sessions are closed, their
+    /// buffers are `heir`'s. Returns whether the heir got any READY lead.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn bury_replicas(&self, heir: ReplicaId) -> Result<bool, StoreError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(include_str!("sql/replica_bury.sql")).await?;
+        Ok(client.query_one(&statement, &[&heir]).await?.try_get::<_, i64>("inherited")? > 0)
+    }
+
+    /// Opens a session on a replica. `false`: it is open already, somewhere, or belongs to another dialer.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn open_session(
+        &self,
+        session: SessionId,
+        dialer: &str,
+        replica: ReplicaId,
+        slots: i32,
+    ) -> Result<bool, StoreError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(include_str!("sql/session_open.sql")).await?;
+        Ok(client.execute(&statement, &[&session, &dialer, &replica, &slots]).await? == 1)
+    }
+
+    /// Notes the slots of sessions, for the status and the other replicas' buffers.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn note_slots(&self, sessions: &[SessionId], slots: &[i32]) -> Result<(), StoreError> {
+        let client = self.client().await?;
+        let statement = client
+            .prepare_cached(
+                "update dialer_session s set slots = i.slots from unnest($1::uuid[], $2::int[]) as i (id, slots) \
+                 where s.session_id = i.id and s.slots <> i.slots",
+            )
+            .await?;
+        client.execute(&statement, &[&sessions, &slots]).await?;
+        Ok(())
+    }
+
+    /// Closes a session of this replica.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn close_session(&self, session: SessionId, replica: ReplicaId) -> Result<(), StoreError> {
+        let client = self.client().await?;
+        let statement = client
+            .prepare_cached(
+                "update dialer_session set closed_at = engine_now(), slots = 0 \
+                 where session_id = $1::uuid and replica_id = $2::int and closed_at is null",
+            )
+            .await?;
+        client.execute(&statement, &[&session, &replica]).await?;
+        Ok(())
+    }
+
+    /// Forgets sessions closed for longer than any call lasts.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn forget_sessions(&self) -> Result<u64, StoreError> {
+        let client = self.client().await?;
+        let statement = client
+            .prepare_cached("delete from dialer_session where closed_at < engine_now() - interval '25 hours'")
+            .await?;
+        Ok(client.execute(&statement, &[]).await?)
+    }
+
+    /// Counts who is there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn presence(&self) -> Result<Presence, StoreError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(include_str!("sql/presence.sql")).await?;
+        let row = client.query_one(&statement, &[]).await?;
+        Ok(Presence {
+            sessions: row.try_get("sessions")?,
+            slots: row.try_get("slots")?,
+            replicas: row.try_get("replicas")?,
+            dialing: row.try_get("dialing")?,
+            begun: row.try_get("begun")?,
+            ready: row.try_get("ready")?,
+        })
+    }
+}

@@ -1,0 +1,102 @@
+//! The engine's settings: one row.
+
+use std::time::Duration;
+
+use deadpool_postgres::GenericClient;
+
+use super::{Store, StoreError};
+use crate::domain::settings::SchedulerSettings;
+
+const SELECT: &str = "select max_concurrency, tick_interval_ms, buffer_factor, batch_size, session_ttl_ms, receipt_within_ms, \
+     dial_within_ms, etag from setting";
+
+/// Milliseconds of a bounded duration; every setting's bound fits.
+fn ms(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
+}
+
+/// Reads the settings.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn read(client: &impl GenericClient) -> Result<SchedulerSettings, StoreError> {
+    let statement = client.prepare_cached(SELECT).await?;
+    let row = client.query_one(&statement, &[]).await?;
+    let duration = |name: &str| -> Result<Duration, StoreError> {
+        Ok(Duration::from_millis(u64::try_from(row.try_get::<_, i32>(name)?).unwrap_or(0)))
+    };
+    Ok(SchedulerSettings {
+        max_concurrency: row.try_get("max_concurrency")?,
+        tick_interval: duration("tick_interval_ms")?,
+        buffer_factor: row.try_get("buffer_factor")?,
+        batch_size: row.try_get("batch_size")?,
+        session_ttl: duration("session_ttl_ms")?,
+        receipt_within: duration("receipt_within_ms")?,
+        dial_within: duration("dial_within_ms")?,
+        etag: row.try_get("etag")?,
+    })
+}
+
+/// Writes the settings when `etag` is the one stored (or none is given). `None`: it was not.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn update(
+    client: &impl GenericClient,
+    settings: &SchedulerSettings,
+    etag: Option<i64>,
+) -> Result<Option<SchedulerSettings>, StoreError> {
+    let statement = client.prepare_cached(include_str!("sql/setting_update.sql")).await?;
+    // The engine's gauge is what grants lock before they read the cap: none that read the old one can follow.
+    client.execute("select lock_gauges(array[0])", &[]).await?;
+    let written = client
+        .execute(
+            &statement,
+            &[
+                &settings.max_concurrency,
+                &ms(settings.tick_interval),
+                &settings.buffer_factor,
+                &settings.batch_size,
+                &ms(settings.session_ttl),
+                &ms(settings.receipt_within),
+                &ms(settings.dial_within),
+                &etag,
+            ],
+        )
+        .await?;
+    if written == 0 { Ok(None) } else { Ok(Some(read(client).await?)) }
+}
+
+impl Store {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn settings(&self) -> Result<SchedulerSettings, StoreError> {
+        read(&self.client().await?).await
+    }
+
+    /// Fills an empty database with settings; one that has some keeps them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn fill_settings(&self, settings: &SchedulerSettings) -> Result<(), StoreError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(include_str!("sql/setting_fill.sql")).await?;
+        client
+            .execute(
+                &statement,
+                &[
+                    &settings.max_concurrency,
+                    &ms(settings.tick_interval),
+                    &settings.buffer_factor,
+                    &settings.batch_size,
+                    &ms(settings.session_ttl),
+                    &ms(settings.receipt_within),
+                    &ms(settings.dial_within),
+                ],
+            )
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,16 @@
+-- Counts are kept, not counted; live leases are as many as the caps allow, whatever the size of the list.
+select g.epoch, g.eligible, g.ready, g.dialing, g.intent_yes, g.intent_no, g.no_answer, g.failed, g.scheduled, g.consumed,
+    g.blocked_eligible, g.blocked_dialing, g.blocked_no_answer, g.blocked_failed, g.blocked_other,
+    g.waiting_hours, g.waiting_zone, g.attempts, z.begun, z.overdue, z.unbegun,
+    least(
+        (select d.at from due d where d.campaign_id = g.campaign_id and d.lane = 0 and d.at >= g.promise_from
+            and d.at < 'infinity' order by d.at limit 1),
+        (select d.at from due d where d.campaign_id = g.campaign_id and d.lane = 1 and d.at >= g.waiting_from
+            and d.at < 'infinity' order by d.at limit 1)) as next_due_at
+from gauge g, lateral (
+    select count(*) filter (where z.begun_at is not null) as begun,
+        count(*) filter (where z.begun_at is not null and z.deadline <= engine_now()) as overdue,
+        count(*) filter (where z.begun_at is null and z.state <> 8) as unbegun
+    from lease z where z.campaign_id = g.campaign_id
+) as z
+where g.campaign_id = $1::int

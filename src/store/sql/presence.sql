@@ -1,0 +1,7 @@
+select count(s.session_id) as sessions, coalesce(sum(s.slots), 0)::bigint as slots,
+    (select count(*) from replica r where r.expires_at >= engine_now()) as replicas,
+    (select g.dialing::bigint from gauge g where g.campaign_id = 0) as dialing,
+    (select count(*) from lease z where z.begun_at is not null) as begun,
+    (select coalesce(sum(g.ready), 0)::bigint from gauge g) as ready
+from dialer_session s join replica r on r.replica_id = s.replica_id and r.expires_at >= engine_now()
+where s.closed_at is null

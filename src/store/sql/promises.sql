@@ -1,0 +1,10 @@
+select l.campaign_id, l.lead_id, l.number, l.rank, l.zone_id, l.seq, effective_attempts(l.attempts, l.epoch, g.epoch) as attempts,
+    l.attempts_total, l.callback_at, d.at as promised, l.external_id, l.variables
+from unnest($1::int[]) as i (campaign_id)
+join gauge g on g.campaign_id = i.campaign_id
+cross join lateral (
+    select q.at, q.lead_id from due q
+    where q.campaign_id = i.campaign_id and q.lane = 0 and q.at >= g.promise_from and q.at <= $2::timestamptz
+    order by q.at, q.lead_id limit $3::bigint
+) as d
+join lead l on l.campaign_id = i.campaign_id and l.lead_id = d.lead_id

@@ -43,7 +43,8 @@ pub struct CampaignChange {
 }
 
 impl CampaignChange {
-    fn apply(self, rules: &CampaignRules) -> CampaignRules {
+    /// The rules after the change.
+    pub fn apply(self, rules: &CampaignRules) -> CampaignRules {
         CampaignRules {
             default_region: self.default_region.unwrap_or_else(|| rules.default_region.clone()),
             default_time_zone: self.default_time_zone.unwrap_or_else(|| rules.default_time_zone.clone()),

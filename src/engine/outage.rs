@@ -27,8 +27,4 @@ impl Outage {
         }
     }
 
-    /// Whether an outage is on.
-    pub fn is_on(&self) -> bool {
-        self.known.load(Ordering::Relaxed)
-    }
 }

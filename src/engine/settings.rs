@@ -177,3 +177,13 @@ impl Engine {
         })
     }
 }
+
+impl Engine {
+    /// The database's clock, and PostgreSQL's version.
+    ///
+    /// # Errors
+    /// [`EngineError::Unavailable`].
+    pub async fn database(&self) -> Result<(chrono::DateTime<chrono::Utc>, String), EngineError> {
+        Ok(self.store.now().await?)
+    }
+}

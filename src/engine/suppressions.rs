@@ -149,3 +149,16 @@ impl Engine {
         });
     }
 }
+
+impl Engine {
+    /// Which of these numbers are suppressed (digits), why, and since when.
+    ///
+    /// # Errors
+    /// [`EngineError::Unavailable`].
+    pub async fn check_suppressions(
+        &self,
+        numbers: &[PhoneNumber],
+    ) -> Result<Vec<(i64, String, chrono::DateTime<chrono::Utc>)>, EngineError> {
+        Ok(self.store.suppressions(numbers).await?)
+    }
+}

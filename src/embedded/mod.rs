@@ -8,6 +8,9 @@
 //! - no orphan: the server is a child of `watchdog.sh`, which stops it when its pipe from us reaches EOF;
 //! - no half-made cluster: `initdb` works beside `data/`, which then appears by one rename.
 
+// Starts and stops outside the runtime, on the calling thread: waiting blocks, and no test pauses it.
+#![allow(clippy::disallowed_methods)]
+
 mod account;
 mod cluster;
 mod error;

@@ -9,7 +9,8 @@ use super::EngineError;
 /// Requests that may wait; beyond, callers wait themselves.
 const WAITING_MAX: usize = 4096;
 
-type Call<Q, A> = (Vec<Q>, oneshot::Sender<Result<Vec<A>, EngineError>>);
+type Answer<A> = oneshot::Sender<Result<Vec<A>, EngineError>>;
+type Call<Q, A> = (Vec<Q>, Answer<A>);
 
 /// Gathers batches of requests into larger ones. Every item has one answer, in order.
 pub struct Gather<Q, A> {
@@ -61,7 +62,7 @@ impl<Q: Send + 'static, A: Send + 'static> Gather<Q, A> {
 
 fn hand_out<A>(
     result: Result<Vec<A>, EngineError>,
-    answers: Vec<(usize, oneshot::Sender<Result<Vec<A>, EngineError>>)>,
+    answers: Vec<(usize, Answer<A>)>,
 ) {
     match result {
         Ok(all) => {

@@ -10,7 +10,7 @@ mod embedded {
 
 /// The newest migration of this binary.
 pub fn schema_version() -> i32 {
-    embedded::migrations::runner().get_migrations().iter().map(|m| i32::try_from(m.version()).unwrap_or(0)).max().unwrap_or(0)
+    embedded::migrations::runner().get_migrations().iter().map(refinery::Migration::version).max().unwrap_or(0)
 }
 
 /// The advisory lock that keeps replicas from migrating at once: refinery takes none.

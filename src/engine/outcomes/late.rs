@@ -155,10 +155,9 @@ async fn keep(
     verdict: ReportVerdict,
 ) -> Result<(), EngineError> {
     let lease = report.lease;
-    if verdict == ReportVerdict::Superseded || (verdict == ReportVerdict::Late && ended.by_engine) {
-        if let Some(held) = ended.outcome {
-            attempts::keep_report(tx, lease, held, ReportVerdict::Accepted as i16, ended.callback_at).await?;
-        }
+    let replaced = verdict == ReportVerdict::Superseded || (verdict == ReportVerdict::Late && ended.by_engine);
+    if let Some(held) = ended.outcome.filter(|_| replaced) {
+        attempts::keep_report(tx, lease, held, ReportVerdict::Accepted as i16, ended.callback_at).await?;
     }
     attempts::keep_report(tx, lease, report.outcome, verdict as i16, report.callback_at).await?;
     if verdict != ReportVerdict::Outranked {

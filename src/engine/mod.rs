@@ -20,7 +20,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, RwLock,
-        atomic::{AtomicI32, Ordering},
+        atomic::{AtomicI32, AtomicI64, Ordering},
     },
 };
 
@@ -55,7 +55,7 @@ use crate::{
 
 /// How far ahead promises are read, and at most how many per campaign.
 const PROMISES_AHEAD: TimeDelta = TimeDelta::seconds(65);
-const PROMISES_MAX: i64 = 1000;
+pub(crate) const PROMISES_MAX: usize = 1000;
 /// Statements that met a deadlock are tried again this often.
 const TRIES_MAX: usize = 5;
 
@@ -75,6 +75,8 @@ pub struct Engine {
     campaigns: RwLock<HashMap<CampaignKey, Arc<CampaignRow>>>,
     keys: RwLock<HashMap<CampaignId, CampaignKey>>,
     signals: Signals,
+    /// Replicas alive, as last counted.
+    replicas: AtomicI64,
     survey_wanted: Notify,
     rejoin_wanted: Notify,
     permits: Gather<BeginItem, permits::Permit>,
@@ -112,6 +114,7 @@ impl Engine {
             let (for_permits, for_reports) = (weak.clone(), weak.clone());
             Engine {
                 signals: Signals::new(),
+                replicas: AtomicI64::new(1),
                 started_at: clock.now(),
                 clock,
                 events,
@@ -201,7 +204,7 @@ impl Engine {
     }
 
     async fn promises(&self, campaigns: &[CampaignKey]) -> Result<Vec<QueuedLead>, StoreError> {
-        self.store.promises(campaigns, self.clock.now() + PROMISES_AHEAD, PROMISES_MAX).await
+        self.store.promises(campaigns, self.clock.now() + PROMISES_AHEAD, i64::try_from(PROMISES_MAX).unwrap_or(i64::MAX)).await
     }
 
     /// Asks for a survey now.
@@ -284,8 +287,12 @@ impl Engine {
     pub(crate) fn announce_ended(&self, leases: impl IntoIterator<Item = LeaseId>, reason: Option<RevokeReason>) {
         for lease in leases {
             self.tell(Event::Ended(lease, reason));
-            self.signals.send(Signal::Ended(lease, reason));
         }
+    }
+
+    /// A lease is over that a session on another replica may hold.
+    pub(crate) fn signal_ended(&self, lease: LeaseId, reason: Option<RevokeReason>) {
+        self.signals.send(Signal::Ended(lease, reason));
     }
 
     /// Leases were taken away.

@@ -231,7 +231,15 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<AttemptRow>, StoreError> {
         let client = self.client().await?;
-        let statement = client.prepare_cached(include_str!("sql/attempts.sql")).await?;
+        // Each filter has its own way in: one statement for all would walk the whole history for a single attempt.
+        let way_in = match filter {
+            AttemptFilter { lease: Some(_), .. } => "x.lease_id = $1::uuid",
+            AttemptFilter { provider_call_id: Some(_), .. } => "x.provider_call_id = $2::text",
+            AttemptFilter { lead: Some(_), .. } => "x.campaign_id = $3::int and x.lead_id = $4::uuid",
+            _ => "x.campaign_id = $3::int",
+        };
+        let sql = include_str!("sql/attempts.sql").replace("/* way in */", way_in);
+        let statement = client.prepare_cached(&sql).await?;
         let rows = client
             .query(
                 &statement,

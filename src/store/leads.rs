@@ -243,6 +243,9 @@ pub async fn update(
     Ok(())
 }
 
+/// Leads looked at for one page.
+const LOOKED_AT_MAX: i64 = 2000;
+
 /// Which leads are listed.
 #[derive(Debug, Clone, Default)]
 pub struct LeadFilter {
@@ -263,8 +266,8 @@ impl Store {
         find(&self.client().await?, campaign, lead).await
     }
 
-    /// One page of leads, from `after` on in the order (rank, lead), looking at `limit` leads at the most. The second part
-    /// is where the next page begins; `None`: the end.
+    /// One page of up to `limit` leads, from `after` on in the order (rank, lead). The second part is where the next page
+    /// begins; `None`: the end. A page looks at a bounded number of leads, so it may be short.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -277,36 +280,72 @@ impl Store {
     ) -> Result<(Vec<LeadRow>, Option<(i16, LeadId)>), StoreError> {
         let client = self.client().await?;
         let (rank, lead) = after.unwrap_or((0, Uuid::nil()));
-        let scope = match filter.state {
-            // Small tables are walked by themselves; the rest by the campaign's order, bounded per page.
-            Some(LeadState::Ready) => "(select r.lead_id from ready_lead r where r.campaign_id = $1::int)",
-            Some(LeadState::DialingIntent) => "(select z.lead_id from lease z where z.campaign_id = $1::int)",
-            _ => "(select lead_id from lead where false)",
+        let number = filter.number.map(PhoneNumber::digits);
+        let scan = limit.max(LOOKED_AT_MAX);
+        // Each filter has its own way in: one statement for all would walk the whole list for a single number.
+        let way_in = match filter {
+            LeadFilter { number: Some(_), .. } => "l.number = $5::bigint",
+            LeadFilter { external_id: Some(_), .. } => "l.external_id = $6::text",
+            LeadFilter { state: Some(LeadState::Ready), .. } => {
+                "l.lead_id in (select r.lead_id from ready_lead r where r.campaign_id = $1::int)"
+            }
+            LeadFilter { state: Some(LeadState::DialingIntent), .. } => {
+                "l.lead_id in (select z.lead_id from lease z where z.campaign_id = $1::int)"
+            }
+            _ => "true",
         };
-        let narrow = matches!(filter.state, Some(LeadState::Ready | LeadState::DialingIntent));
-        let within = if narrow { format!("and l.lead_id in {scope}") } else { String::new() };
         let sql = format!(
             "with page as materialized ( \
-                 select l.rank, l.lead_id from lead l where l.campaign_id = $1::int and (l.rank, l.lead_id) > ($2::smallint, $3::uuid) \
-                 and ($5::bigint is null or l.number = $5::bigint) and ($6::text is null or l.external_id = $6::text) {within} \
-                 order by l.rank, l.lead_id limit $4::bigint) \
-             select page.rank as page_rank, page.lead_id as page_lead, {COLUMNS} from page \
-             join lead_view v on v.campaign_id = $1::int and v.lead_id = page.lead_id order by page.rank, page.lead_id"
+                 select l.rank, l.lead_id from lead l where l.campaign_id = $1::int and {way_in} \
+                 and (l.rank, l.lead_id) > ($2::smallint, $3::uuid) order by l.rank, l.lead_id limit $4::bigint \
+             ), last as (select rank, lead_id from page order by rank desc, lead_id desc limit 1) \
+             select (select count(*) from page) as looked_at, (select rank from last) as last_rank, \
+                 (select lead_id from last) as last_lead, {COLUMNS} \
+             from page join lead_view v on v.campaign_id = $1::int and v.lead_id = page.lead_id \
+             where ($5::bigint is null or v.number = $5::bigint) and ($6::text is null or v.external_id = $6::text) \
+                 and ($7::smallint is null or v.state = $7::smallint) \
+             order by page.rank, page.lead_id limit $8::bigint"
         );
         let statement = client.prepare_cached(&sql).await?;
-        let number = filter.number.map(PhoneNumber::digits);
+        let state = filter.state.map(LeadState::code);
         let rows = client
-            .query(&statement, &[&campaign, &rank, &lead, &limit, &number, &filter.external_id])
+            .query(&statement, &[&campaign, &rank, &lead, &scan, &number, &filter.external_id, &state, &limit])
             .await?;
-        let next = match rows.last() {
-            Some(last) if i64::try_from(rows.len()).unwrap_or(i64::MAX) >= limit => {
-                Some((last.try_get("page_rank")?, last.try_get("page_lead")?))
+        let leads = rows.iter().map(from_row).collect::<Result<Vec<_>, _>>()?;
+        if leads.len() >= usize::try_from(limit).unwrap_or(usize::MAX) {
+            let next = leads.last().map(|lead| (999 - i16::try_from(lead.score).unwrap_or(0), lead.id));
+            return Ok((leads, next));
+        }
+        let next = match rows.first() {
+            Some(row) if row.try_get::<_, i64>("looked_at")? >= scan => {
+                Some((row.try_get("last_rank")?, row.try_get("last_lead")?))
             }
-            _ => None,
+            Some(_) => None,
+            None => self.last_looked_at(campaign, way_in == "true", (rank, lead), scan).await?,
         };
-        let mut leads = rows.iter().map(from_row).collect::<Result<Vec<_>, _>>()?;
-        leads.retain(|lead| filter.state.is_none_or(|state| lead.state == state));
         Ok((leads, next))
+    }
+
+    /// Where a page ended that looked at `scan` leads and kept none.
+    async fn last_looked_at(
+        &self,
+        campaign: CampaignKey,
+        walked: bool,
+        after: (i16, LeadId),
+        scan: i64,
+    ) -> Result<Option<(i16, LeadId)>, StoreError> {
+        if !walked {
+            return Ok(None);
+        }
+        let client = self.client().await?;
+        let statement = client
+            .prepare_cached(
+                "select l.rank, l.lead_id from lead l where l.campaign_id = $1::int \
+                 and (l.rank, l.lead_id) > ($2::smallint, $3::uuid) order by l.rank, l.lead_id offset $4::bigint - 1 limit 1",
+            )
+            .await?;
+        let row = client.query_opt(&statement, &[&campaign, &after.0, &after.1, &scan]).await?;
+        row.map(|row| Ok((row.try_get("rank")?, row.try_get("lead_id")?))).transpose()
     }
 }
 

@@ -54,7 +54,7 @@ impl Store {
         Ok(client.execute(&statement, &[&replica, &ttl.as_secs_f64()]).await? == 1)
     }
 
-    /// Removes a replica that leaves, with its sessions.
+    /// Says that a replica leaves, with its sessions; whoever buries it has its buffer.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -66,7 +66,9 @@ impl Store {
                 &[&replica],
             )
             .await?;
-        client.execute("delete from replica where replica_id = $1::int", &[&replica]).await?;
+        client
+            .execute("update replica set expires_at = '-infinity' where replica_id = $1::int", &[&replica])
+            .await?;
         Ok(())
     }
 

@@ -23,7 +23,7 @@ use crate::{
         ids::{CampaignKey, LeaseId, SessionId},
         settings::SchedulerSettings,
     },
-    engine::Engine,
+    engine::{Engine, PROMISES_MAX},
     store::{
         StoreError,
         campaigns::CampaignRow,
@@ -39,6 +39,8 @@ const PROBE_EVERY: Duration = Duration::from_millis(100);
 const TICK_EVERY: Duration = Duration::from_millis(100);
 /// How long a lane waits after the database did not answer.
 const RETRY_AFTER: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
+/// How long nothing is granted after a grant failed: the database is away, or contended.
+const RESUME_AFTER: Duration = Duration::from_millis(200);
 /// Events taken in before the floor plans again.
 const EVENTS_MAX: usize = 1024;
 
@@ -79,6 +81,8 @@ pub enum Event {
     Begun(Vec<LeaseId>),
     /// A lease is over; with a reason its dialer is told.
     Ended(LeaseId, Option<RevokeReason>),
+    /// Another replica says so.
+    EndedElsewhere(LeaseId, Option<RevokeReason>),
     /// Leads of a campaign may be due that were not.
     Wake(CampaignKey),
     /// A waiting lead of a campaign, no promise, is due then.
@@ -123,6 +127,8 @@ pub struct Dispatcher {
     granting: bool,
     ticked_at: Instant,
     probed_at: Instant,
+    /// No grant before this: the last one failed.
+    resume_at: Instant,
 }
 
 impl Dispatcher {
@@ -137,6 +143,7 @@ impl Dispatcher {
             granting: false,
             ticked_at: now,
             probed_at: now,
+            resume_at: now,
             engine,
         };
         let stop = dispatcher.engine.stop.clone();
@@ -195,7 +202,13 @@ impl Dispatcher {
                 self.floor.received(&leases, true);
                 Vec::new()
             }
-            Event::Ended(lease, reason) => self.floor.ended(lease, reason),
+            Event::Ended(lease, reason) => {
+                if !self.floor.holds(lease) {
+                    self.engine.signal_ended(lease, reason);
+                }
+                self.floor.ended(lease, reason)
+            }
+            Event::EndedElsewhere(lease, reason) => self.floor.ended(lease, reason),
             Event::Granted(planned, result) => {
                 self.granting = false;
                 self.granted(planned, result, now)
@@ -247,6 +260,7 @@ impl Dispatcher {
                 for lead in leads {
                     if let (Some(lane), Some(at)) = (self.floor.lanes().get_mut(&lead.campaign), lead.promised) {
                         lane.promises.insert((at, lead.lead), lead);
+                        lane.more_promises = lane.promises.len() >= PROMISES_MAX;
                     }
                 }
             }
@@ -334,8 +348,7 @@ impl Dispatcher {
                     self.engine.rejoin();
                 }
                 self.engine.outage.note(&error);
-                // Not at once: the database is away, or contended.
-                self.probed_at = now.mono;
+                self.resume_at = now.mono + RESUME_AFTER;
                 self.floor.grant_failed(planned)
             }
         }
@@ -354,7 +367,7 @@ impl Dispatcher {
         }
         let refills = self.floor.refills(now);
         self.apply(refills);
-        if self.granting {
+        if self.granting || now.mono < self.resume_at {
             return;
         }
         let (planned, effects) = self.floor.plan(now);
@@ -393,6 +406,7 @@ impl Dispatcher {
                 Effect::Park(parked) => self.engine.park(parked),
                 Effect::Refill(campaign, want, scan) => self.refill(campaign, want, scan),
                 Effect::Reload(campaign) => self.engine.reload(campaign),
+                Effect::Peek(campaign) => self.engine.peek_promises(vec![campaign]),
                 Effect::Block(numbers) => self.engine.block_again(numbers),
             }
         }

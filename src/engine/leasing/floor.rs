@@ -119,9 +119,9 @@ impl Floor {
         self.ledger.keys().copied().collect()
     }
 
-    /// Whether a session is on this replica.
-    pub fn has_session(&self, session: SessionId) -> bool {
-        self.sessions.contains_key(&session)
+    /// Whether a lease is in the ledger.
+    pub fn holds(&self, lease: LeaseId) -> bool {
+        self.ledger.contains_key(&lease)
     }
 
     /// Opens a session, whose row is written. `campaigns`: only these; none: all that run.
@@ -396,6 +396,10 @@ impl Floor {
         let step = usize::try_from(self.settings.batch_size).unwrap_or(1);
         let mut effects = Vec::new();
         for (key, lane) in &mut self.lanes {
+            if lane.more_promises && lane.promises.is_empty() {
+                lane.more_promises = false;
+                effects.push(Effect::Peek(*key));
+            }
             let mut slots = 0;
             let mut demand = 0;
             for session in self.sessions.values().filter(|session| session.serves(*key) && !session.draining) {

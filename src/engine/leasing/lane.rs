@@ -88,6 +88,8 @@ pub struct Lane {
     pub buffer: BTreeMap<(i16, LeadId), QueuedLead>,
     /// Promises of the near future, by their due keys.
     pub promises: BTreeMap<(DateTime<Utc>, LeadId), QueuedLead>,
+    /// There were more promises than were read.
+    pub more_promises: bool,
     /// Room under the campaign's cap, as far as this replica knows.
     pub room: Room,
     /// A refill is under way.
@@ -111,6 +113,7 @@ impl Lane {
             campaign,
             buffer: BTreeMap::new(),
             promises: BTreeMap::new(),
+            more_promises: false,
             room: Room::default(),
             refilling: false,
             exhausted: false,

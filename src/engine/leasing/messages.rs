@@ -119,6 +119,8 @@ pub enum Effect {
     Refill(CampaignKey, i32, i32),
     /// Read a campaign again.
     Reload(CampaignKey),
+    /// Read a campaign's promises again: there were more than were read.
+    Peek(CampaignKey),
     /// Block the leads of numbers that turned out to be suppressed.
     Block(Vec<i64>),
 }

@@ -3,6 +3,8 @@
 
 use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 
+use tokio::time::Instant;
+
 use super::jittered;
 use crate::{
     clock::system,
@@ -11,26 +13,39 @@ use crate::{
 };
 
 /// A replica silent for this long is dead.
-pub const REPLICA_TTL: Duration = Duration::from_secs(10);
+pub const REPLICA_TTL: Duration = Duration::from_secs(5);
 const PERIOD: Duration = Duration::from_secs(1);
 /// Turns after which READY leads are compared with memory: a failed hand-over would else be lost till the end.
 const COMPARE_EVERY: u32 = 15;
+
+/// What a turn is to do besides keeping alive.
+#[derive(Debug, Clone, Copy)]
+pub struct Duties {
+    /// Bury the dead. Only who has itself been alive for as long as it takes to die may say who is: after an outage of the
+    /// database everybody looks dead.
+    pub bury: bool,
+    /// Compare READY leads with memory.
+    pub compare: bool,
+}
 
 /// One turn. `false`: this replica was taken for dead.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn run_once(engine: &Arc<Engine>, compare: bool) -> Result<bool, StoreError> {
+pub async fn run_once(engine: &Arc<Engine>, duties: Duties) -> Result<bool, StoreError> {
     let asked_at = system();
     let (now, _) = engine.store.now().await?;
     engine.clock.observe(asked_at, now);
     if !engine.store.keep_replica(engine.replica(), REPLICA_TTL).await? {
         return Ok(false);
     }
-    if engine.store.bury_replicas(engine.replica()).await? || compare {
+    let inherited = duties.bury && engine.store.bury_replicas(engine.replica()).await?;
+    if inherited || duties.compare {
         engine.tell(Event::Inherited(engine.store.buffer_of(engine.replica()).await?));
     }
-    engine.tell(Event::Presence(engine.store.presence().await?));
+    let presence = engine.store.presence().await?;
+    engine.replicas.store(presence.replicas, Ordering::Relaxed);
+    engine.tell(Event::Presence(presence));
     Ok(true)
 }
 
@@ -45,6 +60,7 @@ async fn rejoin(engine: &Arc<Engine>) -> Result<(), StoreError> {
 /// Runs until the engine stops.
 pub async fn run(engine: Arc<Engine>) {
     let mut turn = 0_u32;
+    let mut alive_since: Option<Instant> = None;
     loop {
         tokio::select! {
             () = engine.stop.cancelled() => return,
@@ -52,14 +68,24 @@ pub async fn run(engine: Arc<Engine>) {
             () = tokio::time::sleep(jittered(PERIOD)) => {}
         }
         turn = turn.wrapping_add(1);
-        let done = match run_once(&engine, turn.is_multiple_of(COMPARE_EVERY)).await {
-            Ok(true) => Ok(()),
+        let duties = Duties {
+            bury: alive_since.is_some_and(|since| since.elapsed() >= REPLICA_TTL),
+            compare: turn.is_multiple_of(COMPARE_EVERY),
+        };
+        let done = match run_once(&engine, duties).await {
+            Ok(true) => {
+                alive_since.get_or_insert_with(Instant::now);
+                Ok(())
+            }
             Ok(false) => rejoin(&engine).await,
             Err(error) => Err(error),
         };
         match done {
             Ok(()) => engine.outage.over(),
-            Err(error) => engine.outage.note(&error),
+            Err(error) => {
+                alive_since = None;
+                engine.outage.note(&error);
+            }
         }
     }
 }

@@ -1,7 +1,11 @@
 //! News between replicas by NOTIFY, on connections of their own and coalesced: it takes a cluster-wide lock at commit. A signal
 //! only shortens a wait; one that is lost is made up for by the next tick.
 
-use std::{collections::{HashMap, HashSet}, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use futures::{StreamExt as _, stream};
@@ -83,7 +87,7 @@ pub async fn deliver(engine: Arc<Engine>) {
         }
         let signals = coalesce(all);
         // Alone, there is nobody to tell.
-        if engine.store.presence().await.is_ok_and(|presence| presence.replicas <= 1) {
+        if engine.replicas.load(Ordering::Relaxed) <= 1 {
             continue;
         }
         if let Err(error) = notify(&engine, &mut connection, signals).await {
@@ -175,7 +179,7 @@ fn take(engine: &Arc<Engine>, signal: Signal) {
         Signal::Campaign(key) => engine.reload(key),
         Signal::Due(key, at) => engine.tell(Event::Due(key, at)),
         Signal::Work(key) => engine.tell(Event::Wake(key)),
-        Signal::Ended(lease, reason) => engine.tell(Event::Ended(lease, reason)),
+        Signal::Ended(lease, reason) => engine.tell(Event::EndedElsewhere(lease, reason)),
         Signal::Settings => engine.survey_soon(),
     }
 }

@@ -1,13 +1,13 @@
 -- Ended leases with an outcome, and begun ones that live: the call under way is on record, too.
 with ended as (
-    select a.lease_id, a.campaign_id, a.lead_id, a.dialer_id, a.attempt_number, a.begun_at, a.ended_at, a.outcome, a.counted,
-        a.provider_call_id, a.occurred_at, a.talk_ms, a.ring_ms, a.callback_at, a.note, a.metadata
-    from call_attempt a
-    where a.outcome is not null
-        and ($1::uuid is null or a.lease_id = $1::uuid) and ($2::text is null or a.provider_call_id = $2::text)
-        and ($3::int is null or a.campaign_id = $3::int) and ($4::uuid is null or a.lead_id = $4::uuid)
-        and ($5::uuid is null or a.lease_id < $5::uuid)
-    order by a.lease_id desc limit $6::bigint
+    select x.lease_id, x.campaign_id, x.lead_id, x.dialer_id, x.attempt_number, x.begun_at, x.ended_at, x.outcome, x.counted,
+        x.provider_call_id, x.occurred_at, x.talk_ms, x.ring_ms, x.callback_at, x.note, x.metadata
+    from call_attempt x
+    where x.outcome is not null and /* way in */
+        and ($1::uuid is null or x.lease_id = $1::uuid) and ($2::text is null or x.provider_call_id = $2::text)
+        and ($3::int is null or x.campaign_id = $3::int) and ($4::uuid is null or x.lead_id = $4::uuid)
+        and ($5::uuid is null or x.lease_id < $5::uuid)
+    order by x.lease_id desc limit $6::bigint
 ), live as (
     select z.lease_id, z.campaign_id, z.lead_id, coalesce(s.dialer_id, '') as dialer_id, l.attempts_total + 1 as attempt_number,
         z.begun_at, null::timestamptz as ended_at, null::smallint as outcome, true as counted, null::text as provider_call_id,

@@ -1,0 +1,79 @@
+"""A whole dialer on plain grpcio stubs: leases leads of one campaign, makes N simulated calls and reports them.
+
+    pip install grpcio grpcio-tools googleapis-common-protos
+    python -m grpc_tools.protoc -I proto --python_out=stubs --grpc_python_out=stubs proto/dialplane/v1/*.proto
+    PYTHONPATH=stubs python examples/dialer.py --target 127.0.0.1:50051 --campaign ID --calls 3
+"""
+import argparse, json, queue, random, threading, time, uuid
+from concurrent.futures import ThreadPoolExecutor
+import grpc
+from dialplane.v1 import scheduler_service_pb2 as pb, scheduler_service_pb2_grpc, types_pb2 as types
+
+args = argparse.ArgumentParser(description="Makes simulated calls for one campaign of dialplane.")
+args.add_argument("--target", default="127.0.0.1:50051", help="host:port of the engine")
+args.add_argument("--campaign", required=True, help="lease only leads of this campaign")
+args.add_argument("--calls", type=int, default=3, help="end after so many calls")
+args.add_argument("--agents", type=int, default=2, help="calls at the same time")
+args = args.parse_args()
+
+# Both calls may be sent twice: a permit is repeated by its nonce, an outcome by its lease. A dialer that rings real
+# phones also keeps its outcomes on disk until they are answered: any process may report them, at any time.
+again = {"maxAttempts": 5, "initialBackoff": "0.2s", "maxBackoff": "5s", "backoffMultiplier": 3,
+         "retryableStatusCodes": ["UNAVAILABLE"]}
+names = [{"service": "dialplane.v1.SchedulerService", "method": m} for m in ("BeginCalls", "ReportOutcomes")]
+config = json.dumps({"methodConfig": [{"name": names, "retryPolicy": again}]})
+engine = scheduler_service_pb2_grpc.SchedulerServiceStub(
+    grpc.insecure_channel(args.target, options=[("grpc.service_config", config)]))
+session = str(uuid.uuid4())  # new with every start of the process
+outbox = queue.Queue()       # what the stream sends next
+session_ttl = 20.0           # seconds, until Opened says better
+revoked = set()              # leases that are over though this dialer did not end them
+to_dial, to_report = threading.Semaphore(args.calls), args.calls
+counting = threading.Lock()
+
+def requests():
+    """The stream's messages; a Heartbeat whenever there was no other for a quarter of session_ttl."""
+    yield pb.LeaseCallsRequest(open=pb.Open(dialer_id="dialer.py", session_id=session, campaign_ids=[args.campaign],
+                                            slots=min(args.agents, args.calls)))
+    while True:
+        try: yield pb.LeaseCallsRequest(**outbox.get(timeout=session_ttl / 4))
+        except queue.Empty: yield pb.LeaseCallsRequest(heartbeat=pb.Heartbeat())
+
+def permit(lease):
+    """Asks until it is a yes or a no. The yes: the instant until which the phone may begin to ring."""
+    while lease.lease_id not in revoked:
+        sent = time.monotonic()  # dial_within counts from here, not from the answer
+        answer = engine.BeginCalls(pb.BeginCallsRequest(  # a new nonce for each decision to dial
+            session_id=session, lease_ids=[lease.lease_id], nonce=str(uuid.uuid4())), timeout=30).results[0]
+        if answer.verdict == pb.BEGIN_VERDICT_PERMITTED: return sent + answer.dial_within.ToTimedelta().total_seconds()
+        if answer.verdict == pb.BEGIN_VERDICT_REFUSED: break  # the lease is over; answer.reason says why
+        time.sleep(answer.retry_after.ToTimedelta().total_seconds())  # WAIT: the lease stays
+
+def call(lease):
+    global to_report
+    if not to_dial.acquire(blocking=False):  # enough calls are under way: give it back undialed, no attempt counts
+        return engine.ReleaseLeases(pb.ReleaseLeasesRequest(session_id=session, lease_ids=[lease.lease_id]), timeout=30)
+    if not (ring_until := permit(lease)): return to_dial.release()
+    report = pb.OutcomeReport(lease_id=lease.lease_id, outcome=types.OUTCOME_NOT_PLACED)  # the permit is dead
+    if time.monotonic() < ring_until:
+        print("dialing", lease.lease_id, "attempt", lease.attempt_number)
+        time.sleep(random.uniform(0.1, 0.5))  # here the phone rings and somebody talks
+        report.outcome = random.choice((types.OUTCOME_INTENT_YES, types.OUTCOME_INTENT_NO, types.OUTCOME_NO_ANSWER))
+        with counting:  # tell first how many calls are still wanted: reporting frees the slot
+            to_report -= 1
+            outbox.put({"slots": pb.Slots(slots=min(args.agents, to_report))} if to_report else {"drain": pb.Drain()})
+    else: to_dial.release()
+    result = engine.ReportOutcomes(pb.ReportOutcomesRequest(reports=[report]), timeout=30).results[0]
+    print(types.Outcome.Name(report.outcome), "of", lease.lease_id, types.ReportVerdict.Name(result.verdict))
+
+with ThreadPoolExecutor() as pool:  # leaving it waits for the calls under way, also when the stream fails
+    calls = []
+    for answer in engine.LeaseCalls(requests()):  # after Drain the engine ends it when nothing is held
+        match answer.WhichOneof("message"):
+            case "opened": session_ttl = answer.opened.session_ttl.ToTimedelta().total_seconds()
+            case "granted":
+                outbox.put({"received": pb.Received(lease_ids=[lease.lease_id for lease in answer.granted.leases])})
+                calls += [pool.submit(call, lease) for lease in answer.granted.leases]
+            case "revoked": revoked.update(answer.revoked.lease_ids)  # a call under way is still reported, as LATE
+            case "throttled": print("waiting:", pb.ThrottleReason.Name(answer.throttled.reason))
+    for done in calls: done.result()  # an error of any call is the program's error

@@ -4,10 +4,7 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const PROTOS: [&str; 2] = [
-    "dialplane/v1/campaign_service.proto",
-    "dialplane/v1/scheduler_service.proto",
-];
+const PROTOS: [&str; 2] = ["dialplane/v1/campaign_service.proto", "dialplane/v1/scheduler_service.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");

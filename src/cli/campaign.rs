@@ -13,19 +13,17 @@ use super::{
 };
 use crate::pb::{
     ArchiveCampaignRequest, Campaign, CampaignState, CreateCampaignRequest, GetCampaignRequest,
-    GetCampaignStatsRequest, ListCampaignsRequest, PauseCampaignRequest, ResetCampaignRequest,
-    StartCampaignRequest, UpdateCampaignRequest, campaign_service_client::CampaignServiceClient,
+    GetCampaignStatsRequest, ListCampaignsRequest, PauseCampaignRequest, ResetCampaignRequest, StartCampaignRequest,
+    UpdateCampaignRequest, campaign_service_client::CampaignServiceClient,
 };
 
 /// Campaigns: lists of leads and the rules for calling them
 #[derive(Clone, Subcommand)]
 pub enum CampaignCommand {
     /// Create a campaign; it calls nobody until it is started
-    #[command(
-        after_help = "Example:\n  dialplane campaign create \"Spring\" --default-region US \
+    #[command(after_help = "Example:\n  dialplane campaign create \"Spring\" --default-region US \
         --default-time-zone America/New_York \\\n    --hours \"mon-fri 09:00-20:00\" --hours \"sat 10:00-16:00\" \
-        --retry NO_ANSWER=2h,4h"
-    )]
+        --retry NO_ANSWER=2h,4h")]
     Create {
         /// Its name, 1 to 200 characters
         name: String,
@@ -104,15 +102,8 @@ pub async fn run(command: CampaignCommand, client: &Client) -> Result<(), Error>
     let Clients { mut campaigns, .. } = client.connect().await?;
     match command {
         CampaignCommand::List { state } => list(campaigns, state, client.format).await,
-        CampaignCommand::Reset {
-            campaign_id,
-            validate_only,
-        } => {
-            let request = ResetCampaignRequest {
-                campaign_id,
-                validate_only,
-                request_id: String::new(),
-            };
+        CampaignCommand::Reset { campaign_id, validate_only } => {
+            let request = ResetCampaignRequest { campaign_id, validate_only, request_id: String::new() };
             let reset = campaigns.reset_campaign(request).await?.into_inner();
             show_reset(&reset, validate_only, client.format)
         }
@@ -121,10 +112,7 @@ pub async fn run(command: CampaignCommand, client: &Client) -> Result<(), Error>
             let stats = campaigns.get_campaign_stats(request).await?.into_inner();
             show_stats(&stats, client.format)
         }
-        command => show(
-            &one(command, campaigns).await?.unwrap_or_default(),
-            client.format,
-        ),
+        command => show(&one(command, campaigns).await?.unwrap_or_default(), client.format),
     }
 }
 
@@ -137,72 +125,31 @@ async fn one(
     let campaign = match command {
         CampaignCommand::Create { name, rules } => {
             let rules = Some(rules.build().0);
-            let request = CreateCampaignRequest {
-                name,
-                rules,
-                request_id,
-            };
-            campaigns
-                .create_campaign(request)
-                .await?
-                .into_inner()
-                .campaign
+            let request = CreateCampaignRequest { name, rules, request_id };
+            campaigns.create_campaign(request).await?.into_inner().campaign
         }
         CampaignCommand::Show { campaign_id } => {
             let request = GetCampaignRequest { campaign_id };
             campaigns.get_campaign(request).await?.into_inner().campaign
         }
-        CampaignCommand::Update {
-            campaign_id,
-            name,
-            rules,
-            defaults,
-            etag,
-        } => {
+        CampaignCommand::Update { campaign_id, name, rules, defaults, etag } => {
             let request = update(campaign_id, name, rules, &defaults, etag)?;
-            campaigns
-                .update_campaign(request)
-                .await?
-                .into_inner()
-                .campaign
+            campaigns.update_campaign(request).await?.into_inner().campaign
         }
         CampaignCommand::Start { campaign_id } => {
-            let request = StartCampaignRequest {
-                campaign_id,
-                request_id,
-            };
-            campaigns
-                .start_campaign(request)
-                .await?
-                .into_inner()
-                .campaign
+            let request = StartCampaignRequest { campaign_id, request_id };
+            campaigns.start_campaign(request).await?.into_inner().campaign
         }
         CampaignCommand::Pause { campaign_id } => {
-            let request = PauseCampaignRequest {
-                campaign_id,
-                request_id,
-            };
-            campaigns
-                .pause_campaign(request)
-                .await?
-                .into_inner()
-                .campaign
+            let request = PauseCampaignRequest { campaign_id, request_id };
+            campaigns.pause_campaign(request).await?.into_inner().campaign
         }
         CampaignCommand::Archive { campaign_id } => {
-            let request = ArchiveCampaignRequest {
-                campaign_id,
-                request_id,
-            };
-            campaigns
-                .archive_campaign(request)
-                .await?
-                .into_inner()
-                .campaign
+            let request = ArchiveCampaignRequest { campaign_id, request_id };
+            campaigns.archive_campaign(request).await?.into_inner().campaign
         }
         // Answered by `run`.
-        CampaignCommand::List { .. }
-        | CampaignCommand::Reset { .. }
-        | CampaignCommand::Stats { .. } => None,
+        CampaignCommand::List { .. } | CampaignCommand::Reset { .. } | CampaignCommand::Stats { .. } => None,
     };
     Ok(campaign)
 }
@@ -217,17 +164,13 @@ fn update(
     let (rules, mut paths) = rules.build();
     for path in defaults.iter().map(|rule| rule.path()) {
         if paths.contains(&path) {
-            return Err(Error::Usage(format!(
-                "{path} is given a value and its default"
-            )));
+            return Err(Error::Usage(format!("{path} is given a value and its default")));
         }
         paths.push(path);
     }
     paths.extend(name.is_some().then(|| "name".to_owned()));
     if paths.is_empty() {
-        return Err(Error::Usage(
-            "nothing to change: give --name, a rule, or --default RULE".into(),
-        ));
+        return Err(Error::Usage("nothing to change: give --name, a rule, or --default RULE".into()));
     }
     Ok(UpdateCampaignRequest {
         campaign_id,
@@ -248,11 +191,7 @@ async fn list(
     let mut page_token = String::new();
     loop {
         let state = state.unwrap_or_default().into();
-        let request = ListCampaignsRequest {
-            state,
-            page_size: 0,
-            page_token,
-        };
+        let request = ListCampaignsRequest { state, page_size: 0, page_token };
         let page = campaigns.list_campaigns(request).await?.into_inner();
         found.extend(page.campaigns);
         page_token = page.next_page_token;

@@ -12,21 +12,13 @@ use crate::pb::{Campaign, GetCampaignStatsResponse, ResetCampaignResponse};
 /// Campaigns, one a line.
 pub fn show_list(found: Vec<Campaign>, format: Format) -> Result<(), Error> {
     if format == Format::Json {
-        return say_json(
-            &json!({ "campaigns": found.iter().map(views::campaign).collect::<Vec<_>>() }),
-        );
+        return say_json(&json!({ "campaigns": found.iter().map(views::campaign).collect::<Vec<_>>() }));
     }
     let mut rows = table(["campaign", "name", "state", ">generation", "created"]);
     for campaign in found {
         let state = views::campaign_state(campaign.state);
         let created = views::instant(campaign.created_at).unwrap_or_default();
-        rows.add_row([
-            campaign.campaign_id,
-            campaign.name,
-            state,
-            campaign.generation.to_string(),
-            created,
-        ]);
+        rows.add_row([campaign.campaign_id, campaign.name, state, campaign.generation.to_string(), created]);
     }
     say(rows.to_string())
 }
@@ -38,84 +30,40 @@ pub fn show(campaign: &Campaign, format: Format) -> Result<(), Error> {
     }
     let rules = campaign.rules.clone().unwrap_or_default();
     let retries = rules.retry_rules.iter().map(|rule| {
-        let delays: Vec<_> = rule
-            .delays
-            .iter()
-            .filter_map(|delay| views::length(Some(*delay)))
-            .collect();
-        format!(
-            "{} after {}",
-            views::outcome(rule.outcome),
-            delays.join(", ")
-        )
+        let delays: Vec<_> = rule.delays.iter().filter_map(|delay| views::length(Some(*delay))).collect();
+        format!("{} after {}", views::outcome(rule.outcome), delays.join(", "))
     });
     let or = |text: String, other: &str| {
-        if text.is_empty() {
-            other.to_owned()
-        } else {
-            text
-        }
+        if text.is_empty() { other.to_owned() } else { text }
     };
-    let concurrency = rules
-        .max_concurrency
-        .map_or("the engine's cap".to_owned(), |cap| cap.to_string());
-    let hours = rules
-        .calling_hours
-        .as_ref()
-        .map(views::hours)
-        .unwrap_or_default();
+    let concurrency = rules.max_concurrency.map_or("the engine's cap".to_owned(), |cap| cap.to_string());
+    let hours = rules.calling_hours.as_ref().map(views::hours).unwrap_or_default();
     say(facts([
         ("campaign", campaign.campaign_id.clone()),
         ("name", campaign.name.clone()),
         ("state", views::campaign_state(campaign.state)),
         ("generation", campaign.generation.to_string()),
-        (
-            "default region",
-            or(rules.default_region.clone(), "none: numbers start with +"),
-        ),
-        (
-            "default time zone",
-            or(
-                rules.default_time_zone.clone(),
-                "none: leads without a zone are closed",
-            ),
-        ),
+        ("default region", or(rules.default_region.clone(), "none: numbers start with +")),
+        ("default time zone", or(rules.default_time_zone.clone(), "none: leads without a zone are closed")),
         ("calling hours", hours.join("\n")),
-        (
-            "attempts",
-            rules.max_attempts.unwrap_or_default().to_string(),
-        ),
+        ("attempts", rules.max_attempts.unwrap_or_default().to_string()),
         ("calls at once", concurrency),
         ("retries", retries.collect::<Vec<_>>().join("\n")),
-        (
-            "begin within",
-            views::length(rules.begin_within).unwrap_or_default(),
-        ),
-        (
-            "max duration",
-            views::length(rules.max_duration).unwrap_or_default(),
-        ),
+        ("begin within", views::length(rules.begin_within).unwrap_or_default()),
+        ("max duration", views::length(rules.max_duration).unwrap_or_default()),
         ("etag", campaign.etag.clone()),
     ])
     .to_string())
 }
 
 /// Prints what a reset did, or would do. The demo prints the same table.
-pub fn show_reset(
-    reset: &ResetCampaignResponse,
-    validate_only: bool,
-    format: Format,
-) -> Result<(), Error> {
+pub fn show_reset(reset: &ResetCampaignResponse, validate_only: bool, format: Format) -> Result<(), Error> {
     if format == Format::Json {
         return say_json(&views::reset(reset, validate_only));
     }
     let mut rows = table(["state before", ">reset", ">kept"]);
     for count in &reset.counts {
-        rows.add_row([
-            views::lead_state(count.state),
-            count.reset.to_string(),
-            count.kept.to_string(),
-        ]);
+        rows.add_row([views::lead_state(count.state), count.reset.to_string(), count.kept.to_string()]);
     }
     say(rows.to_string())?;
     say(match validate_only {
@@ -138,24 +86,12 @@ pub fn show_stats(stats: &GetCampaignStatsResponse, format: Format) -> Result<()
     let due = views::instant(stats.next_due_at);
     say(facts([
         ("calls under way", stats.calls_under_way.to_string()),
-        (
-            "waiting for their calling hours",
-            stats.waiting_for_calling_hours.to_string(),
-        ),
-        (
-            "waiting for a time zone",
-            stats.waiting_for_time_zone.to_string(),
-        ),
+        ("waiting for their calling hours", stats.waiting_for_calling_hours.to_string()),
+        ("waiting for a time zone", stats.waiting_for_time_zone.to_string()),
         ("suppressed", stats.suppressed.to_string()),
         ("attempts ever", stats.attempts.to_string()),
-        (
-            "next due",
-            due.unwrap_or_else(|| "nothing waits for an instant".into()),
-        ),
-        (
-            "in this state for",
-            views::length(stats.state_age).unwrap_or_default(),
-        ),
+        ("next due", due.unwrap_or_else(|| "nothing waits for an instant".into())),
+        ("in this state for", views::length(stats.state_age).unwrap_or_default()),
     ])
     .to_string())
 }

@@ -5,10 +5,7 @@ use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 
 use super::Error;
-use crate::pb::{
-    campaign_service_client::CampaignServiceClient,
-    scheduler_service_client::SchedulerServiceClient,
-};
+use crate::pb::{campaign_service_client::CampaignServiceClient, scheduler_service_client::SchedulerServiceClient};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -26,33 +23,19 @@ pub struct Clients {
 
 /// Connects, or says at once that nobody is there.
 pub async fn connect(server: &str) -> Result<Clients, Error> {
-    let channel = endpoint(server)?
-        .connect()
-        .await
-        .map_err(|source| Error::Unreachable {
-            server: server.to_owned(),
-            source,
-        })?;
+    let channel =
+        endpoint(server)?.connect().await.map_err(|source| Error::Unreachable { server: server.to_owned(), source })?;
     Ok(Clients {
-        campaigns: CampaignServiceClient::new(channel.clone())
-            .max_decoding_message_size(MESSAGE_BYTES_MAX),
-        scheduler: SchedulerServiceClient::new(channel)
-            .max_decoding_message_size(MESSAGE_BYTES_MAX),
+        campaigns: CampaignServiceClient::new(channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX),
+        scheduler: SchedulerServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX),
     })
 }
 
 fn endpoint(server: &str) -> Result<Endpoint, Error> {
-    let url = if server.contains("://") {
-        server.to_owned()
-    } else {
-        format!("http://{server}")
-    };
+    let url = if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
     if url.starts_with("https://") {
-        return Err(Error::Usage(format!(
-            "--server {server}: this build speaks plain http only"
-        )));
+        return Err(Error::Usage(format!("--server {server}: this build speaks plain http only")));
     }
-    let endpoint = Endpoint::from_shared(url)
-        .map_err(|error| Error::Usage(format!("--server {server}: {error}")))?;
+    let endpoint = Endpoint::from_shared(url).map_err(|error| Error::Usage(format!("--server {server}: {error}")))?;
     Ok(endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true))
 }

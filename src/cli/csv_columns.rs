@@ -46,22 +46,10 @@ impl std::str::FromStr for Mapping {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, column) = text.split_once('=').ok_or("not FIELD=Column")?;
-        let fields = [
-            Field::Number,
-            Field::ExternalId,
-            Field::Score,
-            Field::TimeZone,
-        ];
-        let field = fields
-            .into_iter()
-            .find(|field| field.headings()[0] == name.trim());
-        let field = field.ok_or(format!(
-            "\"{name}\" is not number, external_id, score or time_zone"
-        ))?;
-        Ok(Self {
-            field,
-            column: column.trim().to_owned(),
-        })
+        let fields = [Field::Number, Field::ExternalId, Field::Score, Field::TimeZone];
+        let field = fields.into_iter().find(|field| field.headings()[0] == name.trim());
+        let field = field.ok_or(format!("\"{name}\" is not number, external_id, score or time_zone"))?;
+        Ok(Self { field, column: column.trim().to_owned() })
     }
 }
 
@@ -80,30 +68,16 @@ impl Columns {
     pub fn resolve(headings: &[String], mappings: &[Mapping]) -> Result<Self, Error> {
         for (index, heading) in headings.iter().enumerate() {
             if headings[..index].contains(heading) {
-                return Err(Error::Usage(format!(
-                    "the heading \"{heading}\" stands there twice"
-                )));
+                return Err(Error::Usage(format!("the heading \"{heading}\" stands there twice")));
             }
         }
         let find = |field: Field| -> Result<Option<usize>, Error> {
             let Some(mapping) = mappings.iter().rfind(|mapping| mapping.field == field) else {
-                let known = |name: &&str| {
-                    headings
-                        .iter()
-                        .position(|heading| heading.eq_ignore_ascii_case(name))
-                };
+                let known = |name: &&str| headings.iter().position(|heading| heading.eq_ignore_ascii_case(name));
                 return Ok(field.headings().iter().find_map(known));
             };
-            let found = headings
-                .iter()
-                .position(|heading| *heading == mapping.column);
-            let missing = || {
-                format!(
-                    "--map: no column \"{}\"; there are: {}",
-                    mapping.column,
-                    headings.join(", ")
-                )
-            };
+            let found = headings.iter().position(|heading| *heading == mapping.column);
+            let missing = || format!("--map: no column \"{}\"; there are: {}", mapping.column, headings.join(", "));
             found.map(Some).ok_or_else(|| Error::Usage(missing()))
         };
         let number = find(Field::Number)?.ok_or_else(|| {
@@ -112,11 +86,7 @@ impl Columns {
                 headings.join(", ")
             ))
         })?;
-        let (external_id, score, time_zone) = (
-            find(Field::ExternalId)?,
-            find(Field::Score)?,
-            find(Field::TimeZone)?,
-        );
+        let (external_id, score, time_zone) = (find(Field::ExternalId)?, find(Field::Score)?, find(Field::TimeZone)?);
         let taken = [Some(number), external_id, score, time_zone];
         let variables = headings
             .iter()
@@ -127,23 +97,13 @@ impl Columns {
             })
             .map(|(index, heading)| (index, heading.clone()))
             .collect();
-        Ok(Self {
-            number,
-            external_id,
-            score,
-            time_zone,
-            variables,
-        })
+        Ok(Self { number, external_id, score, time_zone, variables })
     }
 
     /// The lead of a row, or why there is none.
     pub fn lead(&self, row: &ByteRecord, headings: &[String]) -> Result<NewLead, String> {
         if row.len() != headings.len() {
-            return Err(format!(
-                "the row has {} columns, the heading {}",
-                row.len(),
-                headings.len()
-            ));
+            return Err(format!("the row has {} columns, the heading {}", row.len(), headings.len()));
         }
         let text = |index: usize| {
             let cell = row.get(index).unwrap_or_default();
@@ -152,11 +112,7 @@ impl Columns {
         let optional = |index: Option<usize>| index.map_or(Ok(""), text).map(str::trim);
         let score = match optional(self.score)? {
             "" => None,
-            score => Some(
-                score
-                    .parse()
-                    .map_err(|_| "score: not a whole number".to_owned())?,
-            ),
+            score => Some(score.parse().map_err(|_| "score: not a whole number".to_owned())?),
         };
         let mut lead = NewLead {
             number: text(self.number)?.trim().to_owned(),

@@ -54,27 +54,15 @@ pub struct CsvSource<R> {
 
 impl<R: Read> CsvSource<R> {
     /// Reads the heading and settles which column is what.
-    pub fn open(
-        input: R,
-        delimiter: u8,
-        mappings: &[Mapping],
-        chunk_rows_max: usize,
-    ) -> Result<Self, Error> {
-        let mut reader = ReaderBuilder::new()
-            .delimiter(delimiter)
-            .flexible(true)
-            .from_reader(input);
+    pub fn open(input: R, delimiter: u8, mappings: &[Mapping], chunk_rows_max: usize) -> Result<Self, Error> {
+        let mut reader = ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(input);
         let heading = reader.byte_headers().map_err(unreadable)?.clone();
         let crlf = reader.position().line() == 1 + newlines(&heading);
         let cell = |cell: &[u8]| {
-            let text = std::str::from_utf8(cell)
-                .map_err(|_| Error::Usage("the heading is not UTF-8 text".into()))?;
+            let text = std::str::from_utf8(cell).map_err(|_| Error::Usage("the heading is not UTF-8 text".into()))?;
             Ok(text.trim_start_matches('\u{feff}').trim().to_owned())
         };
-        let headings = heading
-            .iter()
-            .map(cell)
-            .collect::<Result<Vec<_>, Error>>()?;
+        let headings = heading.iter().map(cell).collect::<Result<Vec<_>, Error>>()?;
         let columns = Columns::resolve(&headings, mappings)?;
         Ok(Self {
             reader,
@@ -103,12 +91,7 @@ impl<R: Read> CsvSource<R> {
         &mut self,
         refuse: &mut dyn FnMut(Row, String) -> Result<(), Error>,
     ) -> Result<Option<Chunk>, Error> {
-        let mut chunk = Chunk {
-            seq: self.next_seq,
-            leads: Vec::new(),
-            rows: Vec::new(),
-            through_byte: 0,
-        };
+        let mut chunk = Chunk { seq: self.next_seq, leads: Vec::new(), rows: Vec::new(), through_byte: 0 };
         let mut bytes = 0;
         while chunk.leads.len() < self.chunk_rows_max {
             let Some((row, lead)) = self.next_lead(refuse)? else {
@@ -138,16 +121,9 @@ impl<R: Read> CsvSource<R> {
             return Ok(Some(held_over));
         }
         let mut cells = ByteRecord::new();
-        while self
-            .reader
-            .read_byte_record(&mut cells)
-            .map_err(unreadable)?
-        {
+        while self.reader.read_byte_record(&mut cells).map_err(unreadable)? {
             let line = self.line_of(&cells);
-            let row = Row {
-                line,
-                cells: cells.clone(),
-            };
+            let row = Row { line, cells: cells.clone() };
             match self.columns.lead(&cells, &self.headings) {
                 Ok(lead) => return Ok(Some((row, lead))),
                 Err(reason) => refuse(row, reason)?,
@@ -162,21 +138,12 @@ impl<R: Read> CsvSource<R> {
         let inside = newlines(cells);
         let terminator = u64::from(!self.crlf);
         let searched_from = cells.position().map_or(0, csv::Position::line);
-        searched_from.max(
-            self.reader
-                .position()
-                .line()
-                .saturating_sub(inside + terminator),
-        )
+        searched_from.max(self.reader.position().line().saturating_sub(inside + terminator))
     }
 }
 
 fn newlines(cells: &ByteRecord) -> u64 {
-    cells
-        .as_slice()
-        .iter()
-        .filter(|byte| **byte == b'\n')
-        .count() as u64
+    cells.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 fn unreadable(error: csv::Error) -> Error {
@@ -191,10 +158,7 @@ mod tests {
     type ReadFile = (Vec<Chunk>, Vec<(u64, String)>);
 
     fn read(input: &[u8], map: &[&str], rows: usize) -> Result<ReadFile, Error> {
-        let mappings: Vec<Mapping> = map
-            .iter()
-            .map(|text| text.parse().expect("a mapping"))
-            .collect();
+        let mappings: Vec<Mapping> = map.iter().map(|text| text.parse().expect("a mapping")).collect();
         let mut source = CsvSource::open(input, b',', &mappings, rows)?;
         let (mut chunks, mut refused) = (Vec::new(), Vec::new());
         let mut refuse = |row: Row, reason: String| {
@@ -209,35 +173,23 @@ mod tests {
 
     #[test]
     fn known_headings_are_fields_and_the_others_variables() {
-        let file =
-            "\u{feff}ID,Phone,city,zone,Score,empty\n7, +1 212 555 0100 ,Bonn,Europe/Berlin,900,\n";
+        let file = "\u{feff}ID,Phone,city,zone,Score,empty\n7, +1 212 555 0100 ,Bonn,Europe/Berlin,900,\n";
         let (chunks, refused) = read(file.as_bytes(), &[], 10).expect("readable");
         assert!(refused.is_empty());
         let lead = &chunks[0].leads[0];
-        assert_eq!(
-            (lead.number.as_str(), lead.external_id.as_str(), lead.score),
-            ("+1 212 555 0100", "7", Some(900))
-        );
+        assert_eq!((lead.number.as_str(), lead.external_id.as_str(), lead.score), ("+1 212 555 0100", "7", Some(900)));
         assert_eq!(lead.time_zone, "Europe/Berlin");
-        assert_eq!(
-            lead.variables.iter().collect::<Vec<_>>(),
-            [(&"city".to_owned(), &"Bonn".to_owned())]
-        );
+        assert_eq!(lead.variables.iter().collect::<Vec<_>>(), [(&"city".to_owned(), &"Bonn".to_owned())]);
     }
 
     #[test]
     fn a_mapping_names_the_columns() {
         let file = b"Ziel,number,Prio\n+4930,old,3\n";
         let (chunks, _) = read(file, &["number=Ziel", "score=Prio"], 10).expect("readable");
-        assert_eq!(
-            (chunks[0].leads[0].number.as_str(), chunks[0].leads[0].score),
-            ("+4930", Some(3))
-        );
+        assert_eq!((chunks[0].leads[0].number.as_str(), chunks[0].leads[0].score), ("+4930", Some(3)));
         assert_eq!(chunks[0].leads[0].variables["number"], "old");
         let missing = read(file, &["number=Nummer"], 10).map(|_| ());
-        assert!(missing.is_err_and(
-            |error| error.exit_code() == 2 && error.to_string().contains("Ziel, number, Prio")
-        ));
+        assert!(missing.is_err_and(|error| error.exit_code() == 2 && error.to_string().contains("Ziel, number, Prio")));
         assert!(read(b"name,city\na,b\n", &[], 10).is_err());
         assert!(read(b"number,x,x\n1,2,3\n", &[], 10).is_err());
         assert!("state=X".parse::<Mapping>().is_err());
@@ -247,11 +199,7 @@ mod tests {
     fn a_row_that_is_not_text_is_refused_and_the_rest_goes_on() {
         let file = b"number,name\n1,good\n2,b\xfcse\n3\n4,x,y\n\n\"5\",\"two\nlines\"\n6,end\n";
         let (chunks, refused) = read(file, &[], 10).expect("readable");
-        let numbers: Vec<_> = chunks[0]
-            .leads
-            .iter()
-            .map(|lead| lead.number.as_str())
-            .collect();
+        let numbers: Vec<_> = chunks[0].leads.iter().map(|lead| lead.number.as_str()).collect();
         assert_eq!(numbers, ["1", "5", "6"]);
         assert_eq!(lines(&chunks[0]), [2, 7, 9]);
         let expected = [
@@ -259,10 +207,7 @@ mod tests {
             (4, "the row has 1 columns, the heading 2"),
             (5, "the row has 3 columns, the heading 2"),
         ];
-        assert_eq!(
-            refused,
-            expected.map(|(line, reason)| (line, reason.to_owned()))
-        );
+        assert_eq!(refused, expected.map(|(line, reason)| (line, reason.to_owned())));
     }
 
     fn lines(chunk: &Chunk) -> Vec<u64> {
@@ -280,14 +225,9 @@ mod tests {
 
     #[test]
     fn a_score_that_is_no_number_is_refused() {
-        let (chunks, refused) =
-            read(b"number,score\n1,high\n2,\n3,-5\n", &[], 10).expect("readable");
+        let (chunks, refused) = read(b"number,score\n1,high\n2,\n3,-5\n", &[], 10).expect("readable");
         assert_eq!(refused, [(2, "score: not a whole number".to_owned())]);
-        assert_eq!(
-            chunks[0].leads[1].score,
-            Some(-5),
-            "bounds are the server's"
-        );
+        assert_eq!(chunks[0].leads[1].score, Some(-5), "bounds are the server's");
     }
 
     #[test]
@@ -301,24 +241,14 @@ mod tests {
         assert_eq!(refused.len(), 5, "rows over 256 KiB");
         let sizes: Vec<_> = chunks.iter().map(|chunk| chunk.leads.len()).collect();
         assert_eq!(sizes, [5, 5, 5, 5]);
-        assert_eq!(
-            chunks.iter().map(|chunk| chunk.seq).collect::<Vec<_>>(),
-            [1, 2, 3, 4]
-        );
+        assert_eq!(chunks.iter().map(|chunk| chunk.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);
         let (small, _) = read(b"number\n1\n2\n3\n", &[], 2).expect("readable");
-        assert_eq!(
-            small
-                .iter()
-                .map(|chunk| chunk.leads.len())
-                .collect::<Vec<_>>(),
-            [2, 1]
-        );
+        assert_eq!(small.iter().map(|chunk| chunk.leads.len()).collect::<Vec<_>>(), [2, 1]);
     }
 
     #[test]
     fn the_file_of_the_demo_is_readable() {
-        let (chunks, refused) =
-            read(include_bytes!("../../examples/leads.csv"), &[], 1_000).expect("readable");
+        let (chunks, refused) = read(include_bytes!("../../examples/leads.csv"), &[], 1_000).expect("readable");
         assert_eq!((chunks[0].leads.len(), refused.len()), (499, 1));
     }
 }

@@ -63,10 +63,7 @@ impl From<Status> for Error {
 impl Error {
     /// An input/output error with what was attempted.
     pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io {
-            what: what.into(),
-            source,
-        }
+        move |source| Self::Io { what: what.into(), source }
     }
 
     /// Whether the same call may succeed later, or on a new connection.
@@ -85,9 +82,7 @@ impl Error {
     /// How long the server asks to wait before the next try.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Server(status) => status
-                .get_details_retry_info()
-                .and_then(|info| info.retry_delay),
+            Self::Server(status) => status.get_details_retry_info().and_then(|info| info.retry_delay),
             _ => None,
         }
     }
@@ -98,11 +93,7 @@ impl Error {
             Self::OutputClosed => 0,
             Self::Usage(_) => 2,
             Self::Unreachable { .. } => 3,
-            Self::Server(status)
-                if status.code() == Code::Unavailable || status.source().is_some() =>
-            {
-                3
-            }
+            Self::Server(status) if status.code() == Code::Unavailable || status.source().is_some() => 3,
             Self::ImportBroken { source, .. } => source.exit_code(),
             Self::Interrupted => 130,
             Self::Server(_) | Self::Io { .. } | Self::Failed(_) => 1,
@@ -127,18 +118,10 @@ impl Error {
             if let Some(info) = details.error_info() {
                 text.push_str(&format!("\n  reason: {}", info.reason));
             }
-            for field in details
-                .bad_request()
-                .into_iter()
-                .flat_map(|bad| &bad.field_violations)
-            {
+            for field in details.bad_request().into_iter().flat_map(|bad| &bad.field_violations) {
                 text.push_str(&format!("\n  {}: {}", field.field, field.description));
             }
-            for refusal in details
-                .precondition_failure()
-                .into_iter()
-                .flat_map(|refused| &refused.violations)
-            {
+            for refusal in details.precondition_failure().into_iter().flat_map(|refused| &refused.violations) {
                 text.push_str(&format!("\n  {}: {}", refusal.subject, refusal.description));
             }
         }
@@ -146,9 +129,7 @@ impl Error {
             text.push_str(&format!("\n  try again in {delay:?}"));
         }
         if let Self::ImportBroken { import_id, .. } = self {
-            text.push_str(&format!(
-                "\n  go on with the same command and --import-id {import_id}"
-            ));
+            text.push_str(&format!("\n  go on with the same command and --import-id {import_id}"));
         }
         text
     }
@@ -159,16 +140,9 @@ impl Error {
         if let Some(status) = self.status() {
             let details = status.get_error_details();
             error.insert("code".into(), json!(format!("{:?}", status.code())));
-            error.insert(
-                "reason".into(),
-                json!(details.error_info().map(|info| &info.reason)),
-            );
-            let fields = details
-                .bad_request()
-                .into_iter()
-                .flat_map(|bad| &bad.field_violations);
-            let fields =
-                fields.map(|field| json!({"field": field.field, "description": field.description}));
+            error.insert("reason".into(), json!(details.error_info().map(|info| &info.reason)));
+            let fields = details.bad_request().into_iter().flat_map(|bad| &bad.field_violations);
+            let fields = fields.map(|field| json!({"field": field.field, "description": field.description}));
             error.insert("fields".into(), fields.collect());
         }
         if self.exit_code() == 3 {
@@ -214,11 +188,7 @@ mod tests {
     use super::*;
 
     fn refused() -> Error {
-        let mut details = ErrorDetails::with_error_info(
-            "BAD_INPUT",
-            "dialplane",
-            [("a".to_owned(), "b".to_owned())],
-        );
+        let mut details = ErrorDetails::with_error_info("BAD_INPUT", "dialplane", [("a".to_owned(), "b".to_owned())]);
         details.add_bad_request_violation("rules.max_attempts", "must be 1 to 100");
         Status::with_error_details(Code::InvalidArgument, "1 field is wrong", details).into()
     }
@@ -226,14 +196,8 @@ mod tests {
     #[test]
     fn a_refusal_names_its_reason_and_each_wrong_field() {
         let text = refused().to_text();
-        assert_eq!(
-            text,
-            "error: 1 field is wrong\n  reason: BAD_INPUT\n  rules.max_attempts: must be 1 to 100"
-        );
-        assert_eq!(
-            refused().to_json()["error"]["fields"][0]["field"],
-            "rules.max_attempts"
-        );
+        assert_eq!(text, "error: 1 field is wrong\n  reason: BAD_INPUT\n  rules.max_attempts: must be 1 to 100");
+        assert_eq!(refused().to_json()["error"]["fields"][0]["field"], "rules.max_attempts");
     }
 
     #[test]

@@ -80,11 +80,7 @@ pub async fn import<R: Read>(
     options: ImportOptions,
     bar: &ProgressBar,
 ) -> Result<Summary, Error> {
-    let refusals = Refusals::new(
-        options.refused_file.clone(),
-        source.delimiter(),
-        source.headings(),
-    );
+    let refusals = Refusals::new(options.refused_file.clone(), source.delimiter(), source.headings());
     let mut import = Import {
         client,
         source,
@@ -105,23 +101,13 @@ pub async fn import<R: Read>(
         if !error.is_transient() {
             return Err(error);
         }
-        failures = if import.through_seq > before {
-            1
-        } else {
-            failures + 1
-        };
+        failures = if import.through_seq > before { 1 } else { failures + 1 };
         if failures == FAILURES_MAX {
             let import_id = import.options.import_id;
-            return Err(Error::ImportBroken {
-                import_id,
-                through_seq: import.through_seq,
-                source: Box::new(error),
-            });
+            return Err(Error::ImportBroken { import_id, through_seq: import.through_seq, source: Box::new(error) });
         }
         bar.set_message(format!("reconnecting: {error}"));
-        let pause = error
-            .retry_after()
-            .unwrap_or(Duration::from_millis(200 << failures));
+        let pause = error.retry_after().unwrap_or(Duration::from_millis(200 << failures));
         tokio::time::sleep(pause).await;
     }
     import.finish()
@@ -155,16 +141,10 @@ impl<R: Read> Import<'_, R> {
                 sent = chunk.seq;
             }
         }
-        let mut answers = self
-            .client
-            .import_leads(ReceiverStream::new(receiver))
-            .await?
-            .into_inner();
+        let mut answers = self.client.import_leads(ReceiverStream::new(receiver)).await?.into_inner();
         while !self.held.is_empty() {
-            let answer = answers
-                .message()
-                .await?
-                .ok_or_else(|| tonic::Status::unavailable("the stream ended early"))?;
+            let answer =
+                answers.message().await?.ok_or_else(|| tonic::Status::unavailable("the stream ended early"))?;
             self.acknowledge(answer)?;
             self.fill()?;
             for chunk in self.held.iter().filter(|chunk| chunk.seq > sent) {
@@ -215,29 +195,20 @@ impl<R: Read> Import<'_, R> {
         self.summary.updated += u64::try_from(answer.updated).unwrap_or_default();
         self.summary.rows += chunk.rows.len() as u64;
         for refused in answer.refused {
-            if let Some(row) = usize::try_from(refused.row)
-                .ok()
-                .and_then(|index| chunk.rows.get(index))
-            {
+            if let Some(row) = usize::try_from(refused.row).ok().and_then(|index| chunk.rows.get(index)) {
                 let reason = refused.reason.clone();
-                self.refusals
-                    .add(&mut self.summary, row, reason, Some(refused))?;
+                self.refusals.add(&mut self.summary, row, reason, Some(refused))?;
             }
         }
         self.bar.set_position(chunk.through_byte);
-        self.bar.set_message(format!(
-            "{} created, {} refused",
-            self.summary.created, self.summary.refused
-        ));
+        self.bar.set_message(format!("{} created, {} refused", self.summary.created, self.summary.refused));
         Ok(())
     }
 
     fn finish(mut self) -> Result<Summary, Error> {
         self.summary.refused_file = self.refusals.close()?;
         // Chunks are acknowledged later than rows are refused on reading; people expect the order of the file.
-        self.summary
-            .refused_rows
-            .sort_by_key(|refused| refused.line);
+        self.summary.refused_rows.sort_by_key(|refused| refused.line);
         Ok(self.summary)
     }
 }
@@ -253,27 +224,13 @@ struct Refusals {
 
 impl Refusals {
     fn new(path: PathBuf, delimiter: u8, headings: &[String]) -> Self {
-        let headings = headings
-            .iter()
-            .filter(|heading| !REFUSED_COLUMNS.contains(&heading.as_str()));
-        Self {
-            path,
-            delimiter,
-            headings: headings.cloned().collect(),
-            writer: None,
-        }
+        let headings = headings.iter().filter(|heading| !REFUSED_COLUMNS.contains(&heading.as_str()));
+        Self { path, delimiter, headings: headings.cloned().collect(), writer: None }
     }
 
     /// A row that the server refused, or one that was never sent.
-    fn add(
-        &mut self,
-        summary: &mut Summary,
-        row: &Row,
-        reason: String,
-        from: Option<RefusedRow>,
-    ) -> Result<(), Error> {
-        self.write(row, &reason)
-            .map_err(Error::io(format!("{}", self.path.display())))?;
+    fn add(&mut self, summary: &mut Summary, row: &Row, reason: String, from: Option<RefusedRow>) -> Result<(), Error> {
+        self.write(row, &reason).map_err(Error::io(format!("{}", self.path.display())))?;
         summary.refused += 1;
         if from.is_none() {
             summary.rows += 1;
@@ -281,12 +238,7 @@ impl Refusals {
         if summary.refused_rows.len() < REFUSED_NAMED_MAX {
             let from = from.unwrap_or_default();
             let code = views::refused_code(from.code);
-            summary.refused_rows.push(RefusedLine {
-                line: row.line,
-                reason,
-                code,
-                lead_id: from.lead_id,
-            });
+            summary.refused_rows.push(RefusedLine { line: row.line, reason, code, lead_id: from.lead_id });
         }
         Ok(())
     }
@@ -294,33 +246,18 @@ impl Refusals {
     fn write(&mut self, row: &Row, reason: &str) -> std::io::Result<()> {
         // Rows of an earlier refused file carry the two columns in front already.
         let ours = row.cells.len().saturating_sub(self.headings.len());
-        let ours = if ours == REFUSED_COLUMNS.len() {
-            ours
-        } else {
-            0
-        };
+        let ours = if ours == REFUSED_COLUMNS.len() { ours } else { 0 };
         let writer = match &mut self.writer {
             Some(writer) => writer,
             None => {
-                let mut writer = csv::WriterBuilder::new()
-                    .delimiter(self.delimiter)
-                    .flexible(true)
-                    .from_path(&self.path)?;
-                writer.write_record(
-                    REFUSED_COLUMNS
-                        .iter()
-                        .copied()
-                        .chain(self.headings.iter().map(String::as_str)),
-                )?;
+                let mut writer =
+                    csv::WriterBuilder::new().delimiter(self.delimiter).flexible(true).from_path(&self.path)?;
+                writer.write_record(REFUSED_COLUMNS.iter().copied().chain(self.headings.iter().map(String::as_str)))?;
                 self.writer.insert(writer)
             }
         };
         let line = row.line.to_string();
-        writer.write_record(
-            [line.as_bytes(), reason.as_bytes()]
-                .into_iter()
-                .chain(row.cells.iter().skip(ours)),
-        )?;
+        writer.write_record([line.as_bytes(), reason.as_bytes()].into_iter().chain(row.cells.iter().skip(ours)))?;
         Ok(())
     }
 
@@ -328,9 +265,7 @@ impl Refusals {
         let Some(mut writer) = self.writer.take() else {
             return Ok(None);
         };
-        writer
-            .flush()
-            .map_err(Error::io(format!("{}", self.path.display())))?;
+        writer.flush().map_err(Error::io(format!("{}", self.path.display())))?;
         Ok(Some(self.path.clone()))
     }
 }
@@ -341,25 +276,16 @@ mod tests {
 
     #[test]
     fn refused_rows_are_written_so_that_they_can_be_mended_and_imported_again() {
-        let path =
-            std::env::temp_dir().join(format!("dialplane-refused-{}.csv", uuid::Uuid::new_v4()));
+        let path = std::env::temp_dir().join(format!("dialplane-refused-{}.csv", uuid::Uuid::new_v4()));
         let headings = ["number".to_owned(), "name".to_owned()];
         let mut refusals = Refusals::new(path.clone(), b',', &headings);
         let mut summary = Summary::default();
-        let row = Row {
-            line: 7,
-            cells: csv::ByteRecord::from(vec![b"12".to_vec(), b"M\xfcller, A".to_vec()]),
-        };
-        refusals
-            .add(&mut summary, &row, "name: not UTF-8 text".into(), None)
-            .expect("writable");
+        let row = Row { line: 7, cells: csv::ByteRecord::from(vec![b"12".to_vec(), b"M\xfcller, A".to_vec()]) };
+        refusals.add(&mut summary, &row, "name: not UTF-8 text".into(), None).expect("writable");
         assert_eq!(refusals.close().expect("writable"), Some(path.clone()));
         let written = std::fs::read(&path).expect("readable");
         std::fs::remove_file(&path).expect("removable");
         assert_eq!(written, b"refused_line,refused_reason,number,name\n7,name: not UTF-8 text,12,\"M\xfcller, A\"\n");
-        assert_eq!(
-            (summary.rows, summary.refused, summary.refused_rows[0].line),
-            (1, 1, 7)
-        );
+        assert_eq!((summary.rows, summary.refused, summary.refused_rows[0].line), (1, 1, 7));
     }
 }

@@ -28,9 +28,7 @@ use super::{
     csv_import::CsvSource,
     import_stream::{ImportOptions, Summary, import},
 };
-use crate::pb::{
-    DuplicateAction, ImportLeadsRequest, ImportLeadsResponse, RefusedRow, RefusedRowCode,
-};
+use crate::pb::{DuplicateAction, ImportLeadsRequest, ImportLeadsResponse, RefusedRow, RefusedRowCode};
 
 /// Keeps the contract of ImportLeads, and breaks the stream without an answer after each chunk named in `breaks`.
 #[derive(Clone, Default)]
@@ -47,36 +45,23 @@ impl FakeServer {
             return Err(Status::failed_precondition("a chunk is missing"));
         }
         let bad = |number: &str| !number.starts_with('+');
-        let refused = (0..)
-            .zip(&chunk.leads)
-            .filter(|(_, lead)| bad(&lead.number))
-            .map(|(row, _)| RefusedRow {
-                row,
-                reason: "number: not a phone number".into(),
-                code: RefusedRowCode::BadNumber.into(),
-                lead_id: String::new(),
-            });
+        let refused = (0..).zip(&chunk.leads).filter(|(_, lead)| bad(&lead.number)).map(|(row, _)| RefusedRow {
+            row,
+            reason: "number: not a phone number".into(),
+            code: RefusedRowCode::BadNumber.into(),
+            lead_id: String::new(),
+        });
         let refused: Vec<_> = refused.collect();
         let created = (chunk.leads.len() - refused.len()) as i32;
         let seq = chunk.seq;
-        let answer = ImportLeadsResponse {
-            through_seq: through_seq.max(seq),
-            seq,
-            created,
-            updated: 0,
-            refused,
-        };
+        let answer = ImportLeadsResponse { through_seq: through_seq.max(seq), seq, created, updated: 0, refused };
         let answer = answers.entry(seq).or_insert(answer).clone();
         let mut breaks = self.breaks.lock().expect("no panic before");
         match breaks.iter().position(|at| *at == seq) {
             Some(index) => {
                 breaks.remove(index);
                 let soon = ErrorDetails::with_retry_info(Some(Duration::from_millis(1)));
-                Err(Status::with_error_details(
-                    Code::Unavailable,
-                    "broken on purpose",
-                    soon,
-                ))
+                Err(Status::with_error_details(Code::Unavailable, "broken on purpose", soon))
             }
             None => Ok(answer),
         }
@@ -106,11 +91,7 @@ impl tower::Service<http::Request<Body>> for FakeServer {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let server = self.clone();
-        Box::pin(async move {
-            Ok(Grpc::new(ProstCodec::default())
-                .streaming(server, request)
-                .await)
-        })
+        Box::pin(async move { Ok(Grpc::new(ProstCodec::default()).streaming(server, request).await) })
     }
 }
 
@@ -120,29 +101,15 @@ impl NamedService for FakeServer {
 
 /// Imports 1,000 rows in chunks of 50, every hundredth of them bad.
 async fn imported(breaks: Vec<i64>) -> (Result<Summary, Error>, usize) {
-    let server = FakeServer {
-        breaks: Arc::new(Mutex::new(breaks)),
-        ..FakeServer::default()
-    };
+    let server = FakeServer { breaks: Arc::new(Mutex::new(breaks)), ..FakeServer::default() };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
     let incoming = TcpListenerStream::new(listener);
-    let serving = tokio::spawn(
-        Server::builder()
-            .add_service(server.clone())
-            .serve_with_incoming(incoming),
-    );
-    let rows = (0..1_000).map(|row| {
-        if row % 100 == 7 {
-            "bad\n".to_owned()
-        } else {
-            format!("+{row}\n")
-        }
-    });
+    let serving = tokio::spawn(Server::builder().add_service(server.clone()).serve_with_incoming(incoming));
+    let rows = (0..1_000).map(|row| if row % 100 == 7 { "bad\n".to_owned() } else { format!("+{row}\n") });
     let file = format!("number\n{}", rows.collect::<String>());
     let source = CsvSource::open(file.as_bytes(), b',', &[], 50).expect("readable");
-    let refused_file =
-        std::env::temp_dir().join(format!("dialplane-import-{}.csv", uuid::Uuid::new_v4()));
+    let refused_file = std::env::temp_dir().join(format!("dialplane-import-{}.csv", uuid::Uuid::new_v4()));
     let options = ImportOptions {
         campaign_id: "c".into(),
         import_id: "i".into(),
@@ -152,10 +119,7 @@ async fn imported(breaks: Vec<i64>) -> (Result<Summary, Error>, usize) {
     let clients = connect(&address.to_string()).await.expect("connected");
     let summary = import(clients.campaigns, source, options, &ProgressBar::hidden()).await;
     serving.abort();
-    let lines = std::fs::read_to_string(&refused_file)
-        .expect("written")
-        .lines()
-        .count();
+    let lines = std::fs::read_to_string(&refused_file).expect("written").lines().count();
     std::fs::remove_file(&refused_file).expect("removable");
     (summary, lines)
 }
@@ -165,11 +129,7 @@ async fn an_import_goes_on_after_broken_streams_and_counts_each_row_once() {
     for breaks in [vec![], vec![1], vec![20], vec![3, 3, 4, 11, 19]] {
         let (summary, lines) = imported(breaks.clone()).await;
         let summary = summary.expect("imported");
-        assert_eq!(
-            (summary.rows, summary.created, summary.refused),
-            (1_000, 990, 10),
-            "broken at {breaks:?}"
-        );
+        assert_eq!((summary.rows, summary.created, summary.refused), (1_000, 990, 10), "broken at {breaks:?}");
         assert_eq!(summary.refused_rows[1].line, 109);
         assert_eq!(lines, 11);
     }
@@ -178,13 +138,6 @@ async fn an_import_goes_on_after_broken_streams_and_counts_each_row_once() {
 #[tokio::test]
 async fn an_import_gives_up_after_some_failures_in_a_row_and_says_how_to_go_on() {
     let (summary, _) = imported(vec![5; 100]).await;
-    let Err(Error::ImportBroken {
-        import_id,
-        through_seq,
-        ..
-    }) = summary
-    else {
-        panic!("it should have given up")
-    };
+    let Err(Error::ImportBroken { import_id, through_seq, .. }) = summary else { panic!("it should have given up") };
     assert_eq!((import_id.as_str(), through_seq), ("i", 4));
 }

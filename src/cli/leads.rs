@@ -26,9 +26,7 @@ pub enum LeadsCommand {
     #[command(after_help = IMPORT_HELP)]
     Import(ImportArgs),
     /// List leads of a campaign
-    #[command(
-        after_help = "Example:\n  dialplane leads list --campaign 0190b3c2-... --state SCHEDULED"
-    )]
+    #[command(after_help = "Example:\n  dialplane leads list --campaign 0190b3c2-... --state SCHEDULED")]
     List(ListArgs),
 }
 
@@ -57,13 +55,7 @@ pub struct ImportArgs {
     #[arg(long, default_value = ",", value_parser = delimiter)]
     pub delimiter: u8,
     /// Numbers that the campaign has already: report the row, or update the lead
-    #[arg(
-        long,
-        value_enum,
-        default_value_t,
-        hide_possible_values = true,
-        value_name = "ACTION"
-    )]
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true, value_name = "ACTION")]
     pub on_duplicate: OnDuplicate,
     /// Where to write refused rows [default: FILE.refused.csv]
     #[arg(long, value_name = "FILE")]
@@ -122,25 +114,16 @@ async fn import_file(args: ImportArgs, client: &Client) -> Result<(), Error> {
     let refused_file = args.refused.unwrap_or_else(|| refused_beside(&args.file));
     let same = |path: &Path| path.canonicalize().ok();
     if same(&refused_file).is_some_and(|refused| Some(refused) == same(&args.file)) {
-        return Err(Error::Usage(
-            "--refused names the file that is to be imported".into(),
-        ));
+        return Err(Error::Usage("--refused names the file that is to be imported".into()));
     }
     let source = CsvSource::open(file, args.delimiter, &args.map, args.chunk.into())?;
     let on_duplicate = match args.on_duplicate {
         OnDuplicate::Report => DuplicateAction::Report,
         OnDuplicate::Update => DuplicateAction::Update,
     };
-    let import_id = args
-        .import_id
-        .unwrap_or_else(uuid::Uuid::new_v4)
-        .to_string();
-    let options = ImportOptions {
-        campaign_id: args.campaign_id,
-        import_id: import_id.clone(),
-        on_duplicate,
-        refused_file,
-    };
+    let import_id = args.import_id.unwrap_or_else(uuid::Uuid::new_v4).to_string();
+    let options =
+        ImportOptions { campaign_id: args.campaign_id, import_id: import_id.clone(), on_duplicate, refused_file };
     let campaigns = client.connect().await?.campaigns;
     // Drawn on standard error, and only when that is a terminal.
     let bar = import_bar(bytes);
@@ -151,8 +134,7 @@ async fn import_file(args: ImportArgs, client: &Client) -> Result<(), Error> {
 
 /// A progress bar over the bytes of the file.
 pub fn import_bar(bytes: u64) -> ProgressBar {
-    let style =
-        ProgressStyle::with_template("importing {wide_bar} {bytes}/{total_bytes} {eta} {msg}");
+    let style = ProgressStyle::with_template("importing {wide_bar} {bytes}/{total_bytes} {eta} {msg}");
     ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
@@ -195,21 +177,14 @@ pub(super) fn show_refused(summary: &Summary, rows_max: usize) -> Result<(), Err
     }
     say(rows.to_string())?;
     match &summary.refused_file {
-        Some(file) => say(format!(
-            "all refused rows, to be mended and imported: {}",
-            file.display()
-        )),
+        Some(file) => say(format!("all refused rows, to be mended and imported: {}", file.display())),
         None => Ok(()),
     }
 }
 
 async fn list(args: ListArgs, client: &Client) -> Result<(), Error> {
     let mut campaigns = client.connect().await?.campaigns;
-    let limit = if args.limit == 0 {
-        usize::MAX
-    } else {
-        args.limit
-    };
+    let limit = if args.limit == 0 { usize::MAX } else { args.limit };
     let mut request = ListLeadsRequest {
         campaign_id: args.campaign_id,
         state: args.state.unwrap_or_default().into(),
@@ -230,42 +205,18 @@ async fn list(args: ListArgs, client: &Client) -> Result<(), Error> {
     let more = !request.page_token.is_empty() || found.len() > limit;
     found.truncate(limit);
     if client.format == Format::Json {
-        return say_json(
-            &json!({ "leads": found.iter().map(views::lead).collect::<Vec<_>>(), "more": more }),
-        );
+        return say_json(&json!({ "leads": found.iter().map(views::lead).collect::<Vec<_>>(), "more": more }));
     }
-    let mut rows = table([
-        "lead",
-        "number",
-        "key",
-        "state",
-        ">attempts",
-        ">score",
-        "not before",
-        "waits for",
-    ]);
+    let mut rows = table(["lead", "number", "key", "state", ">attempts", ">score", "not before", "waits for"]);
     for lead in found {
         let state = views::lead_state(lead.state);
         let not_before = views::instant(lead.not_before).unwrap_or_default();
         let (attempts, score) = (lead.attempts.to_string(), lead.score.to_string());
         let waits_for = views::waiting_reason(lead.waiting_reason);
-        rows.add_row([
-            lead.lead_id,
-            lead.number,
-            lead.external_id,
-            state,
-            attempts,
-            score,
-            not_before,
-            waits_for,
-        ]);
+        rows.add_row([lead.lead_id, lead.number, lead.external_id, state, attempts, score, not_before, waits_for]);
     }
     say(rows.to_string())?;
-    if more {
-        say("there are more; --limit 0 lists all")
-    } else {
-        Ok(())
-    }
+    if more { say("there are more; --limit 0 lists all") } else { Ok(()) }
 }
 
 fn state(text: &str) -> Result<LeadState, String> {

@@ -61,13 +61,7 @@ Exit codes: 0 done, 1 refused, 2 wrong usage, 3 server unavailable.";
 #[command(next_help_heading = "Global options")]
 struct GlobalArgs {
     /// The server to talk to [default: http://127.0.0.1:50051]
-    #[arg(
-        long,
-        global = true,
-        env = "DIALPLANE_SERVER",
-        hide_env_values = true,
-        value_name = "URL"
-    )]
+    #[arg(long, global = true, env = "DIALPLANE_SERVER", hide_env_values = true, value_name = "URL")]
     server: Option<String>,
     /// How to print results: table, or json for programs [default: table]
     #[arg(
@@ -81,13 +75,7 @@ struct GlobalArgs {
     )]
     output: Option<Format>,
     /// Settings that neither flag nor environment gives
-    #[arg(
-        long,
-        global = true,
-        env = "DIALPLANE_CONFIG",
-        hide_env_values = true,
-        value_name = "FILE"
-    )]
+    #[arg(long, global = true, env = "DIALPLANE_CONFIG", hide_env_values = true, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
@@ -140,15 +128,9 @@ impl Invocation {
             Command::Serve(args) => Ok(Self::Serve(args.resolve(&file)?)),
             Command::Migrate(args) => Ok(Self::Migrate(args.resolve(&file)?)),
             command => {
-                let server = global
-                    .server
-                    .or(file.server)
-                    .unwrap_or_else(|| DEFAULT_SERVER.to_owned());
+                let server = global.server.or(file.server).unwrap_or_else(|| DEFAULT_SERVER.to_owned());
                 let format = global.output.or(file.output).unwrap_or_default();
-                Ok(Self::Client(Box::new(ClientCommand {
-                    client: Client { server, format },
-                    command,
-                })))
+                Ok(Self::Client(Box::new(ClientCommand { client: Client { server, format }, command })))
             }
         }
     }
@@ -183,9 +165,7 @@ impl ClientCommand {
             Command::Status => status::run(&client).await,
             Command::Demo(args) => demo::run(args).await,
             Command::DemoDialer(args) => demo::run_dialer(args, &client).await,
-            Command::Serve(_) | Command::Migrate(_) => {
-                Err(Error::Usage("not a client's command".into()))
-            }
+            Command::Serve(_) | Command::Migrate(_) => Err(Error::Usage("not a client's command".into())),
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,
@@ -210,12 +190,7 @@ mod tests {
         let line = "dialplane campaign stats 7 -o json --server http://there:1";
         let cli = Cli::try_parse_from(line.split(' ')).expect("valid");
         let settled = Invocation::settle(cli.global, cli.command).expect("settled");
-        let Invocation::Client(command) = settled else {
-            panic!("a client's command")
-        };
-        assert_eq!(
-            (command.client.server.as_str(), command.client.format),
-            ("http://there:1", Format::Json)
-        );
+        let Invocation::Client(command) = settled else { panic!("a client's command") };
+        assert_eq!((command.client.server.as_str(), command.client.format), ("http://there:1", Format::Json));
     }
 }

@@ -21,16 +21,11 @@ pub enum Format {
 /// Prints a line to standard output. `println!` would panic when the reader of a pipe has gone.
 pub fn say(line: impl AsRef<str>) -> Result<(), Error> {
     let mut out = io::stdout().lock();
-    let written = out
-        .write_all(line.as_ref().as_bytes())
-        .and_then(|()| out.write_all(b"\n"));
+    let written = out.write_all(line.as_ref().as_bytes()).and_then(|()| out.write_all(b"\n"));
     match written.and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Error::OutputClosed),
-        Err(error) => Err(Error::Io {
-            what: "standard output".into(),
-            source: error,
-        }),
+        Err(error) => Err(Error::Io { what: "standard output".into(), source: error }),
     }
 }
 
@@ -42,9 +37,7 @@ pub fn say_json(value: &Value) -> Result<(), Error> {
 /// A table with these headings. A heading that starts with `>` makes a right-aligned column.
 pub fn table<const N: usize>(headings: [&str; N]) -> Table {
     let mut table = Table::new();
-    table
-        .load_style(presets::UTF8_FULL_CONDENSED)
-        .set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(headings.map(|heading| Cell::new(heading.trim_start_matches('>'))));
     for (index, heading) in headings.iter().enumerate() {
         if let (true, Some(column)) = (heading.starts_with('>'), table.column_mut(index)) {

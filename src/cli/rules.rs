@@ -52,11 +52,7 @@ impl RulesArgs {
             ("begin_within", self.begin_within.is_some()),
             ("max_duration", self.max_duration.is_some()),
         ];
-        let paths = given
-            .iter()
-            .filter(|(_, given)| *given)
-            .map(|(name, _)| format!("rules.{name}"))
-            .collect();
+        let paths = given.iter().filter(|(_, given)| *given).map(|(name, _)| format!("rules.{name}")).collect();
         let spans: Vec<_> = self.hours.into_iter().map(|hours| hours.0).collect();
         let rules = CampaignRules {
             default_region: self.default_region.unwrap_or_default(),
@@ -91,9 +87,7 @@ impl RuleName {
     /// The path in an update mask.
     pub fn path(self) -> String {
         use clap::ValueEnum as _;
-        self.to_possible_value()
-            .map(|value| format!("rules.{}", value.get_name()))
-            .unwrap_or_default()
+        self.to_possible_value().map(|value| format!("rules.{}", value.get_name())).unwrap_or_default()
     }
 }
 
@@ -105,13 +99,9 @@ impl FromStr for Hours {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (days, hours) = text
-            .trim()
-            .rsplit_once(' ')
-            .ok_or("not \"DAYS HH:MM-HH:MM\", as \"mon-fri 09:00-17:30\"")?;
-        let (start, end) = hours
-            .split_once('-')
-            .ok_or("the hours are not HH:MM-HH:MM")?;
+        let (days, hours) =
+            text.trim().rsplit_once(' ').ok_or("not \"DAYS HH:MM-HH:MM\", as \"mon-fri 09:00-17:30\"")?;
+        let (start, end) = hours.split_once('-').ok_or("the hours are not HH:MM-HH:MM")?;
         let mut weekdays = Vec::new();
         for part in days.split(',') {
             for day in day_range(part.trim())? {
@@ -121,11 +111,7 @@ impl FromStr for Hours {
             }
         }
         weekdays.sort_unstable();
-        Ok(Self(CallingSpan {
-            weekdays,
-            start: start.to_owned(),
-            end: end.to_owned(),
-        }))
+        Ok(Self(CallingSpan { weekdays, start: start.to_owned(), end: end.to_owned() }))
     }
 }
 
@@ -136,20 +122,13 @@ fn day_range(text: &str) -> Result<Vec<i32>, String> {
         return Ok((Weekday::Monday as i32..=Weekday::Sunday as i32).collect());
     }
     let index = |day: &str| {
-        let found = DAYS
-            .iter()
-            .position(|known| known.eq_ignore_ascii_case(day.trim()));
-        found.ok_or(format!(
-            "\"{day}\" is not one of {} or daily",
-            DAYS.join(", ")
-        ))
+        let found = DAYS.iter().position(|known| known.eq_ignore_ascii_case(day.trim()));
+        found.ok_or(format!("\"{day}\" is not one of {} or daily", DAYS.join(", ")))
     };
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last) = (index(first)?, index(last)?);
     let length = (last + 7 - first) % 7;
-    Ok((0..=length)
-        .map(|step| ((first + step) % 7) as i32 + Weekday::Monday as i32)
-        .collect())
+    Ok((0..=length).map(|step| ((first + step) % 7) as i32 + Weekday::Monday as i32).collect())
 }
 
 /// Delays of one outcome.
@@ -162,13 +141,9 @@ impl FromStr for Retry {
     fn from_str(text: &str) -> Result<Self, String> {
         let (outcome, delays) = text.split_once('=').ok_or("not OUTCOME=DELAY,DELAY,...")?;
         let name = format!("OUTCOME_{}", outcome.trim().to_uppercase());
-        let outcome =
-            Outcome::from_str_name(&name).ok_or(format!("\"{outcome}\" is no outcome"))?;
+        let outcome = Outcome::from_str_name(&name).ok_or(format!("\"{outcome}\" is no outcome"))?;
         let delays = delays.split(',').map(duration).collect::<Result<_, _>>()?;
-        Ok(Self(RetryRule {
-            outcome: outcome.into(),
-            delays,
-        }))
+        Ok(Self(RetryRule { outcome: outcome.into(), delays }))
     }
 }
 
@@ -176,13 +151,8 @@ impl FromStr for Retry {
 pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = |error: jiff::Error| format!("not a duration as 90s, 2h30m or 3d: {error}");
     let span: Span = text.trim().parse().map_err(wrong)?;
-    let exact = span
-        .to_duration(SpanRelativeTo::days_are_24_hours())
-        .map_err(wrong)?;
-    Ok(Duration {
-        seconds: exact.as_secs(),
-        nanos: exact.subsec_nanos(),
-    })
+    let exact = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(wrong)?;
+    Ok(Duration { seconds: exact.as_secs(), nanos: exact.subsec_nanos() })
 }
 
 #[cfg(test)]
@@ -193,10 +163,7 @@ mod tests {
     fn hours_are_days_and_a_span() {
         let hours: Hours = "mon-wed,Sat 09:00-17:30".parse().expect("valid");
         assert_eq!(hours.0.weekdays, [1, 2, 3, 6]);
-        assert_eq!(
-            (hours.0.start.as_str(), hours.0.end.as_str()),
-            ("09:00", "17:30")
-        );
+        assert_eq!((hours.0.start.as_str(), hours.0.end.as_str()), ("09:00", "17:30"));
         let over_the_week: Hours = "sat-mon 22:00-02:00".parse().expect("valid");
         assert_eq!(over_the_week.0.weekdays, [1, 6, 7]);
         let daily: Hours = "daily 00:00-24:00".parse().expect("valid");
@@ -213,21 +180,12 @@ mod tests {
         assert_eq!(seconds, [90, 9000, 259_200]);
         assert!("NO_IDEA=1s".parse::<Retry>().is_err());
         assert!("BUSY=soon".parse::<Retry>().is_err());
-        assert_eq!(
-            duration("200ms"),
-            Ok(Duration {
-                seconds: 0,
-                nanos: 200_000_000
-            })
-        );
+        assert_eq!(duration("200ms"), Ok(Duration { seconds: 0, nanos: 200_000_000 }));
     }
 
     #[test]
     fn only_rules_that_were_given_are_in_the_mask() {
-        let args = RulesArgs {
-            max_attempts: Some(2),
-            ..RulesArgs::default()
-        };
+        let args = RulesArgs { max_attempts: Some(2), ..RulesArgs::default() };
         assert_eq!(args.build().1, ["rules.max_attempts"]);
         assert_eq!(RuleName::MaxConcurrency.path(), "rules.max_concurrency");
     }

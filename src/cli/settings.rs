@@ -16,8 +16,7 @@ use super::{Error, output::Format};
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:50051";
 
 /// The port of `serve`, on the loopback interface: an open port to the world is a decision.
-pub const DEFAULT_LISTEN: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
 
 /// The configuration file. Every key is optional; an unknown one is an error, since a misspelt setting is lost.
 #[derive(Clone, Default, Deserialize)]
@@ -67,23 +66,13 @@ pub enum LogFormat {
 #[derive(Clone, Default, clap::Args)]
 pub struct ServeArgs {
     /// Address and port to listen on [default: 127.0.0.1:50051]
-    #[arg(
-        long,
-        env = "DIALPLANE_LISTEN",
-        hide_env_values = true,
-        value_name = "ADDRESS"
-    )]
+    #[arg(long, env = "DIALPLANE_LISTEN", hide_env_values = true, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
     /// PostgreSQL to work on, as postgres://user:password@host/database
     #[arg(long, env = "DATABASE_URL", value_name = "URL", hide_env_values = true)]
     pub database_url: Option<String>,
     /// Work on a private PostgreSQL in this directory instead; made when missing, kept afterwards
-    #[arg(
-        long,
-        env = "DIALPLANE_EMBEDDED",
-        hide_env_values = true,
-        value_name = "DIR"
-    )]
+    #[arg(long, env = "DIALPLANE_EMBEDDED", hide_env_values = true, value_name = "DIR")]
     pub embedded: Option<PathBuf>,
     /// How to write the log: text, or json for programs [default: text]
     #[arg(
@@ -152,12 +141,8 @@ impl ServeArgs {
         let here = one_database("flags and environment", self.database_url, self.embedded)?;
         let database = match here {
             Some(database) => database,
-            None => one_database(
-                "configuration file",
-                file.database_url.clone(),
-                file.embedded.clone(),
-            )?
-            .ok_or_else(no_database)?,
+            None => one_database("configuration file", file.database_url.clone(), file.embedded.clone())?
+                .ok_or_else(no_database)?,
         };
         Ok(ServeSettings {
             listen: self.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
@@ -171,31 +156,19 @@ impl ServeArgs {
 impl MigrateArgs {
     /// The settings in force.
     pub fn resolve(self, file: &FileSettings) -> Result<MigrateSettings, Error> {
-        let url = self
-            .database_url
-            .or_else(|| file.database_url.clone())
-            .filter(|url| !url.is_empty());
+        let url = self.database_url.or_else(|| file.database_url.clone()).filter(|url| !url.is_empty());
         let url = url.ok_or_else(|| {
             Error::Usage(
                 "which database? Give --database-url or DATABASE_URL; `serve --embedded` migrates by itself".into(),
             )
         })?;
-        Ok(MigrateSettings {
-            database: Database::Url(url),
-        })
+        Ok(MigrateSettings { database: Database::Url(url) })
     }
 }
 
 /// An empty URL is a setting that got lost on its way (an unset variable in a manifest), so it is none.
-fn one_database(
-    place: &str,
-    url: Option<String>,
-    dir: Option<PathBuf>,
-) -> Result<Option<Database>, Error> {
-    match (
-        url.filter(|url| !url.is_empty()),
-        dir.filter(|dir| !dir.as_os_str().is_empty()),
-    ) {
+fn one_database(place: &str, url: Option<String>, dir: Option<PathBuf>) -> Result<Option<Database>, Error> {
+    match (url.filter(|url| !url.is_empty()), dir.filter(|dir| !dir.as_os_str().is_empty())) {
         (Some(_), Some(_)) => Err(Error::Usage(format!(
             "both a database URL and an embedded database are given ({place}): which one holds the leads and the \
              suppressions? Give exactly one"
@@ -226,16 +199,9 @@ mod tests {
     fn a_server_without_exactly_one_database_does_not_start() {
         let file = FileSettings::default();
         assert!(ServeArgs::default().resolve(&file).is_err());
-        let lost = ServeArgs {
-            database_url: url(""),
-            ..ServeArgs::default()
-        };
+        let lost = ServeArgs { database_url: url(""), ..ServeArgs::default() };
         assert!(lost.resolve(&file).is_err());
-        let both = ServeArgs {
-            database_url: url("postgres://x"),
-            embedded: Some("d".into()),
-            ..ServeArgs::default()
-        };
+        let both = ServeArgs { database_url: url("postgres://x"), embedded: Some("d".into()), ..ServeArgs::default() };
         assert!(both.resolve(&file).is_err());
     }
 
@@ -246,36 +212,24 @@ mod tests {
             log_format: Some(LogFormat::Json),
             ..FileSettings::default()
         };
-        let args = ServeArgs {
-            embedded: Some("d".into()),
-            ..ServeArgs::default()
-        };
+        let args = ServeArgs { embedded: Some("d".into()), ..ServeArgs::default() };
         let settings = args.resolve(&file).expect("one database each");
         assert_eq!(settings.database, Database::Embedded("d".into()));
-        assert_eq!(
-            (settings.log_format, settings.listen),
-            (LogFormat::Json, DEFAULT_LISTEN)
-        );
-        let settings = ServeArgs::default()
-            .resolve(&file)
-            .expect("the file names one");
+        assert_eq!((settings.log_format, settings.listen), (LogFormat::Json, DEFAULT_LISTEN));
+        let settings = ServeArgs::default().resolve(&file).expect("the file names one");
         assert_eq!(settings.database, Database::Url("postgres://file".into()));
         assert!(!format!("{settings:?}").contains("postgres://"));
     }
 
     #[test]
     fn a_misspelt_setting_in_the_file_is_refused() {
-        let path =
-            std::env::temp_dir().join(format!("dialplane-settings-{}.toml", uuid::Uuid::new_v4()));
+        let path = std::env::temp_dir().join(format!("dialplane-settings-{}.toml", uuid::Uuid::new_v4()));
         std::fs::write(&path, "servr = 'http://x'\n").expect("writable");
         let refused = FileSettings::load(Some(&path));
         std::fs::write(&path, "server = 'http://x'\noutput = 'json'\n").expect("writable");
         let read = FileSettings::load(Some(&path));
         std::fs::remove_file(&path).expect("removable");
         assert!(refused.is_err_and(|error| error.to_string().contains("servr")));
-        assert!(
-            read.is_ok_and(|file| file.server.as_deref() == Some("http://x")
-                && file.output == Some(Format::Json))
-        );
+        assert!(read.is_ok_and(|file| file.server.as_deref() == Some("http://x") && file.output == Some(Format::Json)));
     }
 }

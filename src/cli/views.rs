@@ -4,9 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::pb::{
-    CallingHours, Campaign, CampaignActivity, CampaignState, GetCampaignStatsResponse,
-    GetSchedulerStatusResponse, GetServerInfoResponse, Lead, LeadState, Outcome, RefusedRowCode,
-    ResetCampaignResponse, WaitingReason, Weekday,
+    CallingHours, Campaign, CampaignActivity, CampaignState, GetCampaignStatsResponse, GetSchedulerStatusResponse,
+    GetServerInfoResponse, Lead, LeadState, Outcome, RefusedRowCode, ResetCampaignResponse, WaitingReason, Weekday,
 };
 
 /// `LEAD_STATE_READY` is READY. A number that this build does not know stays a number.
@@ -35,9 +34,7 @@ names! {
 /// RFC 3339 in UTC, to the millisecond; nothing for an absent instant.
 pub fn instant(at: Option<prost_types::Timestamp>) -> Option<String> {
     let at = at?;
-    Timestamp::new(at.seconds, at.nanos)
-        .ok()
-        .map(|at| format!("{at:.3}"))
+    Timestamp::new(at.seconds, at.nanos).ok().map(|at| format!("{at:.3}"))
 }
 
 /// As people write it: `2h 30m`.
@@ -49,11 +46,7 @@ pub fn length(of: Option<prost_types::Duration>) -> Option<String> {
 pub fn campaign(campaign: &Campaign) -> Value {
     let rules = campaign.rules.clone().unwrap_or_default();
     let retries = rules.retry_rules.iter().map(|rule| {
-        let delays: Vec<_> = rule
-            .delays
-            .iter()
-            .map(|delay| length(Some(*delay)))
-            .collect();
+        let delays: Vec<_> = rule.delays.iter().map(|delay| length(Some(*delay))).collect();
         json!({"outcome": outcome(rule.outcome), "delays": delays})
     });
     json!({
@@ -80,17 +73,8 @@ pub fn campaign(campaign: &Campaign) -> Value {
 /// `MONDAY,TUESDAY 09:00-17:00` per span; every day is `daily`.
 pub fn hours(hours: &CallingHours) -> Vec<String> {
     let span = |span: &crate::pb::CallingSpan| {
-        let names = || {
-            span.weekdays
-                .iter()
-                .map(|day| weekday(*day).to_lowercase()[..3].to_owned())
-                .collect::<Vec<_>>()
-        };
-        let days = if span.weekdays.len() == 7 {
-            "daily".to_owned()
-        } else {
-            names().join(",")
-        };
+        let names = || span.weekdays.iter().map(|day| weekday(*day).to_lowercase()[..3].to_owned()).collect::<Vec<_>>();
+        let days = if span.weekdays.len() == 7 { "daily".to_owned() } else { names().join(",") };
         format!("{days} {}-{}", span.start, span.end)
     };
     hours.spans.iter().map(span).collect()
@@ -98,10 +82,7 @@ pub fn hours(hours: &CallingHours) -> Vec<String> {
 
 /// Counts of a campaign.
 pub fn stats(stats: &GetCampaignStatsResponse) -> Value {
-    let counts = stats
-        .counts
-        .iter()
-        .map(|count| (lead_state(count.state), json!(count.leads)));
+    let counts = stats.counts.iter().map(|count| (lead_state(count.state), json!(count.leads)));
     json!({
         "counts": Value::Object(counts.collect()),
         "leads": stats.leads,
@@ -117,9 +98,10 @@ pub fn stats(stats: &GetCampaignStatsResponse) -> Value {
 
 /// What a reset did, or would do.
 pub fn reset(reset: &ResetCampaignResponse, validate_only: bool) -> Value {
-    let counts = reset.counts.iter().map(
-        |count| json!({"state": lead_state(count.state), "reset": count.reset, "kept": count.kept}),
-    );
+    let counts = reset
+        .counts
+        .iter()
+        .map(|count| json!({"state": lead_state(count.state), "reset": count.reset, "kept": count.kept}));
     json!({
         "validate_only": validate_only,
         "generation": reset.generation,
@@ -204,28 +186,16 @@ mod tests {
 
     #[test]
     fn enums_lose_their_prefix_and_unknown_ones_stay_numbers() {
-        assert_eq!(
-            lead_state(LeadState::IntentNoAnswer as i32),
-            "INTENT_NO_ANSWER"
-        );
+        assert_eq!(lead_state(LeadState::IntentNoAnswer as i32), "INTENT_NO_ANSWER");
         assert_eq!(outcome(0), "");
         assert_eq!(outcome(77), "77");
     }
 
     #[test]
     fn instants_and_lengths_are_readable() {
-        let at = prost_types::Timestamp {
-            seconds: 1_700_000_000,
-            nanos: 5_000_000,
-        };
-        assert_eq!(
-            instant(Some(at)).as_deref(),
-            Some("2023-11-14T22:13:20.005Z")
-        );
-        let of = prost_types::Duration {
-            seconds: 9_000,
-            nanos: 0,
-        };
+        let at = prost_types::Timestamp { seconds: 1_700_000_000, nanos: 5_000_000 };
+        assert_eq!(instant(Some(at)).as_deref(), Some("2023-11-14T22:13:20.005Z"));
+        let of = prost_types::Duration { seconds: 9_000, nanos: 0 };
         assert_eq!(length(Some(of)).as_deref(), Some("2h 30m"));
     }
 }

@@ -80,15 +80,8 @@ impl Default for CallingHours {
     /// Every day from 08:00 to 21:00, the hours of the US TCPA.
     fn default() -> Self {
         let (start_minute, end_minute) = (8 * 60, 21 * 60);
-        let span = CallingSpan {
-            weekdays: WeekdaySet::EVERY_DAY,
-            start_minute,
-            end_minute,
-        };
-        Self {
-            spans: vec![span],
-            week: join(&[span]),
-        }
+        let span = CallingSpan { weekdays: WeekdaySet::EVERY_DAY, start_minute, end_minute };
+        Self { spans: vec![span], week: join(&[span]) }
     }
 }
 
@@ -102,13 +95,9 @@ impl CallingHours {
             return Err(CallingHoursError::SpanCount);
         }
         for (index, span) in spans.iter().enumerate() {
-            span.check()
-                .map_err(|error| CallingHoursError::Span { index, error })?;
+            span.check().map_err(|error| CallingHoursError::Span { index, error })?;
         }
-        Ok(Self {
-            week: join(&spans),
-            spans,
-        })
+        Ok(Self { week: join(&spans), spans })
     }
 
     /// The spans as they were set.
@@ -118,8 +107,7 @@ impl CallingHours {
 
     /// Whether a number in the zone may be called at the instant.
     pub fn is_open(&self, zone: &TimeZone, at: DateTime<Utc>) -> bool {
-        self.window(zone, at)
-            .is_some_and(|window| window.contains(at))
+        self.window(zone, at).is_some_and(|window| window.contains(at))
     }
 
     /// The open window that contains the instant, else the next one after it. Windows are as long
@@ -131,10 +119,7 @@ impl CallingHours {
     pub fn window(&self, zone: &TimeZone, at: DateTime<Utc>) -> Option<OpenWindow> {
         if self.never_close() {
             let closes_at = at.checked_add_signed(AHEAD_MAX)?;
-            return Some(OpenWindow {
-                opens_at: at,
-                closes_at,
-            });
+            return Some(OpenWindow { opens_at: at, closes_at });
         }
         let mut found: Option<OpenWindow> = None;
         for (start, end) in self.wall_spans(zone.local(at))? {
@@ -146,33 +131,19 @@ impl CallingHours {
             match &mut found {
                 Some(window) if opens_at <= window.closes_at => window.closes_at = closes_at,
                 Some(window) if window.closes_at > at => break,
-                _ => {
-                    found = Some(OpenWindow {
-                        opens_at,
-                        closes_at,
-                    })
-                }
+                _ => found = Some(OpenWindow { opens_at, closes_at }),
             }
         }
         found.filter(|window| window.closes_at > at)
     }
 
     fn never_close(&self) -> bool {
-        matches!(
-            self.week.as_slice(),
-            [OpenMinutes {
-                start: 0,
-                end: WEEK_MINUTES
-            }]
-        )
+        matches!(self.week.as_slice(), [OpenMinutes { start: 0, end: WEEK_MINUTES }])
     }
 
     /// Starts and ends on the wall clock, in order: what is open at or after `wall`, three weeks of
     /// it, and before it whatever a change of the clock could join to it.
-    fn wall_spans(
-        &self,
-        wall: NaiveDateTime,
-    ) -> Option<impl Iterator<Item = (NaiveDateTime, NaiveDateTime)>> {
+    fn wall_spans(&self, wall: NaiveDateTime) -> Option<impl Iterator<Item = (NaiveDateTime, NaiveDateTime)>> {
         let week = wall.date().week(Weekday::Mon);
         let monday = week.checked_first_day()?.and_time(NaiveTime::MIN);
         let spans = (-2..=3).flat_map(move |week| {
@@ -191,17 +162,13 @@ impl CallingHours {
 
 fn opening(wall: WallTime) -> DateTime<Utc> {
     match wall {
-        WallTime::Once(at)
-        | WallTime::Twice { second: at, .. }
-        | WallTime::Skipped { jump: at, .. } => at,
+        WallTime::Once(at) | WallTime::Twice { second: at, .. } | WallTime::Skipped { jump: at, .. } => at,
     }
 }
 
 fn closing(wall: WallTime) -> DateTime<Utc> {
     match wall {
-        WallTime::Once(at)
-        | WallTime::Twice { first: at, .. }
-        | WallTime::Skipped { jump: at, .. } => at,
+        WallTime::Once(at) | WallTime::Twice { first: at, .. } | WallTime::Skipped { jump: at, .. } => at,
     }
 }
 
@@ -217,23 +184,13 @@ fn join(spans: &[CallingSpan]) -> Vec<OpenMinutes> {
         }
     }
     let is_open = |minute: u16| is_open[usize::from(minute % WEEK_MINUTES)];
-    let open_from = |start: u16| {
-        (start..start + WEEK_MINUTES)
-            .take_while(|&minute| is_open(minute))
-            .count()
-    };
+    let open_from = |start: u16| (start..start + WEEK_MINUTES).take_while(|&minute| is_open(minute)).count();
     if open_from(0) == usize::from(WEEK_MINUTES) {
-        return vec![OpenMinutes {
-            start: 0,
-            end: WEEK_MINUTES,
-        }];
+        return vec![OpenMinutes { start: 0, end: WEEK_MINUTES }];
     }
     (0..WEEK_MINUTES)
         .filter(|&minute| is_open(minute) && !is_open(minute + WEEK_MINUTES - 1))
-        .map(|start| OpenMinutes {
-            start,
-            end: start + open_from(start) as u16,
-        })
+        .map(|start| OpenMinutes { start, end: start + open_from(start) as u16 })
         .collect()
 }
 

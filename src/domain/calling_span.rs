@@ -39,9 +39,7 @@ impl WeekdaySet {
     /// The days, from Monday on.
     pub fn iter(self) -> impl Iterator<Item = Weekday> {
         use Weekday::*;
-        [Mon, Tue, Wed, Thu, Fri, Sat, Sun]
-            .into_iter()
-            .filter(move |&day| self.contains(day))
+        [Mon, Tue, Wed, Thu, Fri, Sat, Sun].into_iter().filter(move |&day| self.contains(day))
     }
 }
 
@@ -141,11 +139,7 @@ impl CallingSpan {
     /// Length on the wall clock, 1 to 1440 minutes. Only for a span that passes
     /// [`check`](Self::check).
     pub(crate) fn minutes(self) -> u16 {
-        let end = if self.end_minute > self.start_minute {
-            self.end_minute
-        } else {
-            self.end_minute + DAY_MINUTES
-        };
+        let end = if self.end_minute > self.start_minute { self.end_minute } else { self.end_minute + DAY_MINUTES };
         end - self.start_minute
     }
 }
@@ -205,11 +199,7 @@ struct SpanText {
 
 impl From<CallingSpan> for SpanText {
     fn from(span: CallingSpan) -> Self {
-        Self {
-            weekdays: span.weekdays,
-            start: format_clock(span.start_minute),
-            end: format_clock(span.end_minute),
-        }
+        Self { weekdays: span.weekdays, start: format_clock(span.start_minute), end: format_clock(span.end_minute) }
     }
 }
 
@@ -237,20 +227,9 @@ mod tests {
         for (text, minute) in [("00:00", 0), ("08:30", 510), ("23:59", 1439)] {
             assert_eq!(parse_clock(text, false), Ok(minute));
         }
-        for text in [
-            "", "8:30", "08:3", "08.30", "0830", "08:60", "25:00", "24:01", "+8:30", "08:30 ",
-            "٠8:3",
-        ] {
-            assert_eq!(
-                parse_clock(text, false),
-                Err(ClockError::Malformed),
-                "{text}"
-            );
-            assert_eq!(
-                parse_clock(text, true),
-                Err(ClockError::Malformed),
-                "{text}"
-            );
+        for text in ["", "8:30", "08:3", "08.30", "0830", "08:60", "25:00", "24:01", "+8:30", "08:30 ", "٠8:3"] {
+            assert_eq!(parse_clock(text, false), Err(ClockError::Malformed), "{text}");
+            assert_eq!(parse_clock(text, true), Err(ClockError::Malformed), "{text}");
         }
     }
 
@@ -263,53 +242,14 @@ mod tests {
 
     #[test]
     fn each_refusal_of_a_span_names_its_field() {
-        let good = CallingSpan {
-            weekdays: WeekdaySet::EVERY_DAY,
-            start_minute: 480,
-            end_minute: 1260,
-        };
+        let good = CallingSpan { weekdays: WeekdaySet::EVERY_DAY, start_minute: 480, end_minute: 1260 };
         assert_eq!(good.check(), Ok(()));
         for (span, error, field) in [
-            (
-                CallingSpan {
-                    weekdays: WeekdaySet::default(),
-                    ..good
-                },
-                CallingSpanError::NoWeekdays,
-                "weekdays",
-            ),
-            (
-                CallingSpan {
-                    start_minute: 1440,
-                    ..good
-                },
-                CallingSpanError::StartOutOfRange,
-                "start",
-            ),
-            (
-                CallingSpan {
-                    end_minute: 0,
-                    ..good
-                },
-                CallingSpanError::EndOutOfRange,
-                "end",
-            ),
-            (
-                CallingSpan {
-                    end_minute: 1441,
-                    ..good
-                },
-                CallingSpanError::EndOutOfRange,
-                "end",
-            ),
-            (
-                CallingSpan {
-                    end_minute: 480,
-                    ..good
-                },
-                CallingSpanError::EndIsStart,
-                "end",
-            ),
+            (CallingSpan { weekdays: WeekdaySet::default(), ..good }, CallingSpanError::NoWeekdays, "weekdays"),
+            (CallingSpan { start_minute: 1440, ..good }, CallingSpanError::StartOutOfRange, "start"),
+            (CallingSpan { end_minute: 0, ..good }, CallingSpanError::EndOutOfRange, "end"),
+            (CallingSpan { end_minute: 1441, ..good }, CallingSpanError::EndOutOfRange, "end"),
+            (CallingSpan { end_minute: 480, ..good }, CallingSpanError::EndIsStart, "end"),
         ] {
             assert_eq!(span.check(), Err(error));
             assert_eq!(error.field(), field);
@@ -319,12 +259,7 @@ mod tests {
     #[test]
     fn a_span_whose_end_is_not_after_its_start_ends_on_the_next_day() {
         let minutes = |start_minute, end_minute| {
-            CallingSpan {
-                weekdays: WeekdaySet::EVERY_DAY,
-                start_minute,
-                end_minute,
-            }
-            .minutes()
+            CallingSpan { weekdays: WeekdaySet::EVERY_DAY, start_minute, end_minute }.minutes()
         };
         assert_eq!(minutes(480, 1260), 780);
         assert_eq!(minutes(22 * 60, 6 * 60), 480);
@@ -335,16 +270,11 @@ mod tests {
     #[test]
     fn the_stored_form_is_readable() {
         let weekdays = [Fri, Mon].into_iter().collect();
-        let span = CallingSpan {
-            weekdays,
-            start_minute: 570,
-            end_minute: 1440,
-        };
+        let span = CallingSpan { weekdays, start_minute: 570, end_minute: 1440 };
         let stored = r#"{"weekdays":["Mon","Fri"],"start":"09:30","end":"24:00"}"#;
         assert_eq!(serde_json::to_string(&span).unwrap(), stored);
         assert_eq!(serde_json::from_str::<CallingSpan>(stored).unwrap(), span);
-        let unknown =
-            r#"{"weekdays":["Mon"],"start":"09:30","end":"24:00","except":["2026-12-25"]}"#;
+        let unknown = r#"{"weekdays":["Mon"],"start":"09:30","end":"24:00","except":["2026-12-25"]}"#;
         assert!(serde_json::from_str::<CallingSpan>(unknown).is_err());
     }
 

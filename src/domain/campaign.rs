@@ -40,9 +40,7 @@ impl CampaignState {
         use CampaignState::{Archived, Draft, Paused, Running};
         matches!(
             (self, next),
-            (Draft | Paused | Running, Running)
-                | (Running | Paused, Paused)
-                | (Draft | Paused | Archived, Archived)
+            (Draft | Paused | Running, Running) | (Running | Paused, Paused) | (Draft | Paused | Archived, Archived)
         )
     }
 }

@@ -56,9 +56,7 @@ impl LeadState {
 
     /// The state with this code.
     pub fn from_code(code: i16) -> Option<LeadState> {
-        LeadState::ALL
-            .into_iter()
-            .find(|state| state.code() == code)
+        LeadState::ALL.into_iter().find(|state| state.code() == code)
     }
 
     /// No fact moves a lead out of here.
@@ -68,10 +66,7 @@ impl LeadState {
 
     /// Whether a callback may be promised by hand from here (a begun call aside).
     pub fn allows_callback_by_hand(self) -> bool {
-        !matches!(
-            self,
-            LeadState::IntentYes | LeadState::IntentNo | LeadState::Consumed
-        )
+        !matches!(self, LeadState::IntentYes | LeadState::IntentNo | LeadState::Consumed)
     }
 
     /// What a reset does to leads of this state: `true` for those that are called again.
@@ -137,20 +132,16 @@ impl Facts {
         if fact.outcome.counts() && self.rang_at.is_none_or(|at| at < fact.begun_at) {
             self.rang_at = Some(fact.begun_at);
         }
-        if fact.outcome.is_conversation()
-            && self.conversation.is_none_or(|held| outdoes(fact, held))
-        {
+        if fact.outcome.is_conversation() && self.conversation.is_none_or(|held| outdoes(fact, held)) {
             self.conversation = Some((fact.seq, fact.outcome));
             self.callback_at = None;
             if fact.outcome == Outcome::CallbackRequested {
                 self.callbacks += 1;
                 if self.callbacks <= CALLBACKS_MAX {
                     // An attempt that rang since, at or after the promised instant, was the callback.
-                    self.callback_at = fact.callback_at.filter(|at| {
-                        !self
-                            .rang_at
-                            .is_some_and(|rang| rang > fact.begun_at && rang >= *at)
-                    });
+                    self.callback_at = fact
+                        .callback_at
+                        .filter(|at| !self.rang_at.is_some_and(|rang| rang > fact.begun_at && rang >= *at));
                 }
             }
         } else if fact.outcome.counts() && self.conversation.is_none_or(|(seq, _)| seq < fact.seq) {
@@ -165,11 +156,7 @@ impl Facts {
             Some(_) if fact.seq < self.last_seq => {}
             last => {
                 let again = fact.seq > self.last_seq && last == Some(fact.outcome);
-                self.streak = if again {
-                    self.streak.saturating_add(1)
-                } else {
-                    1
-                };
+                self.streak = if again { self.streak.saturating_add(1) } else { 1 };
                 self.last_seq = fact.seq;
                 self.last_outcome = Some(fact.outcome);
             }
@@ -186,9 +173,7 @@ impl Facts {
         match self.last_outcome {
             // Promises stick, however often the provider refuses.
             _ if self.callback_at.is_some() => LeadState::Scheduled,
-            Some(Outcome::NotPlaced) if times(self.streak) >= NOT_PLACED_IN_A_ROW_MAX => {
-                LeadState::Failed
-            }
+            Some(Outcome::NotPlaced) if times(self.streak) >= NOT_PLACED_IN_A_ROW_MAX => LeadState::Failed,
             None | Some(Outcome::NotPlaced) => LeadState::Eligible,
             Some(Outcome::Failed | Outcome::InvalidNumber | Outcome::Unknown) => LeadState::Failed,
             Some(_) => LeadState::IntentNoAnswer,
@@ -216,13 +201,11 @@ impl Facts {
                 let until = self.last_outcome.filter(waits).and_then(after);
                 self.callback_at.max(until)
             }
-            LeadState::Eligible | LeadState::IntentNoAnswer | LeadState::Failed => {
-                match self.last_outcome {
-                    None => Some(now),
-                    Some(Outcome::NotPlaced) if state == LeadState::Failed => None,
-                    Some(outcome) => after(outcome),
-                }
-            }
+            LeadState::Eligible | LeadState::IntentNoAnswer | LeadState::Failed => match self.last_outcome {
+                None => Some(now),
+                Some(Outcome::NotPlaced) if state == LeadState::Failed => None,
+                Some(outcome) => after(outcome),
+            },
             _ => None,
         };
         Verdict { state, due_at }
@@ -236,8 +219,7 @@ fn times(count: i16) -> u32 {
 
 /// Whether a new conversation decides instead of the one held: INTENT_YES first, then the newer, then the rank.
 fn outdoes(fact: Fact, held: (i32, Outcome)) -> bool {
-    let weight =
-        |(seq, outcome): (i32, Outcome)| (outcome == Outcome::IntentYes, seq, outcome.rank());
+    let weight = |(seq, outcome): (i32, Outcome)| (outcome == Outcome::IntentYes, seq, outcome.rank());
     weight((fact.seq, fact.outcome)) > weight(held)
 }
 

@@ -83,16 +83,11 @@ impl PhoneNumber {
             return Err(PhoneNumberError::TooLong);
         }
         let region = match default_region {
-            Some(code) if !is_international(text) => {
-                Some(known_region(code).ok_or(PhoneNumberError::UnknownRegion)?)
-            }
+            Some(code) if !is_international(text) => Some(known_region(code).ok_or(PhoneNumberError::UnknownRegion)?),
             _ => None,
         };
         let parsed = rlibphonenumber::PhoneNumber::parse(text, region);
-        if parsed
-            .as_ref()
-            .is_ok_and(|number| number.extension.is_some())
-        {
+        if parsed.as_ref().is_ok_and(|number| number.extension.is_some()) {
             return Err(PhoneNumberError::Extension);
         }
         if text.contains(changes_what_is_dialled) {
@@ -101,10 +96,7 @@ impl PhoneNumber {
         let number = parsed.map_err(|error| refusal(&error, text, region))?;
         check_length(&number)?;
         let e164 = number.format_as(PhoneNumberFormat::E164);
-        let digits: u64 = e164
-            .trim_start_matches('+')
-            .parse()
-            .map_err(|_| PhoneNumberError::NotANumber)?;
+        let digits: u64 = e164.trim_start_matches('+').parse().map_err(|_| PhoneNumberError::NotANumber)?;
         match digits.checked_ilog10().map_or(0, |log| log + 1) {
             ..DIGITS_MIN => Err(PhoneNumberError::TooShort),
             DIGITS_MIN..=DIGITS_MAX => Ok(Self(digits)),
@@ -118,9 +110,7 @@ impl PhoneNumber {
     pub fn from_digits(digits: i64) -> Option<Self> {
         let digits = u64::try_from(digits).ok()?;
         let count = digits.checked_ilog10()? + 1;
-        (DIGITS_MIN..=DIGITS_MAX)
-            .contains(&count)
-            .then_some(Self(digits))
+        (DIGITS_MIN..=DIGITS_MAX).contains(&count).then_some(Self(digits))
     }
 
     /// The digits as one integer, country code first. Not masked: for the database only.
@@ -147,16 +137,12 @@ fn known_region(code: &str) -> Option<Region> {
         return None;
     }
     let region = Region::try_from(code.to_ascii_uppercase().as_str()).ok()?;
-    rlibphonenumber::PHONE_NUMBER_UTIL
-        .get_country_code_for_region(region)
-        .map(|_| region)
+    rlibphonenumber::PHONE_NUMBER_UTIL.get_country_code_for_region(region).map(|_| region)
 }
 
 fn is_international(text: &str) -> bool {
     let is_plus = |c: char| matches!(c, '+' | '＋');
-    text.chars()
-        .find(|&c| is_plus(c) || c.is_numeric())
-        .is_some_and(is_plus)
+    text.chars().find(|&c| is_plus(c) || c.is_numeric()).is_some_and(is_plus)
 }
 
 fn changes_what_is_dialled(c: char) -> bool {
@@ -166,9 +152,7 @@ fn changes_what_is_dialled(c: char) -> bool {
 /// The library's reasons carry parts of the text: only their kind is kept.
 fn refusal(error: &ParseError, text: &str, region: Option<Region>) -> PhoneNumberError {
     match error {
-        ParseError::InvalidCountryCode if region.is_none() && !is_international(text) => {
-            PhoneNumberError::NoRegion
-        }
+        ParseError::InvalidCountryCode if region.is_none() && !is_international(text) => PhoneNumberError::NoRegion,
         ParseError::InvalidCountryCode => PhoneNumberError::UnknownCountryCode,
         ParseError::NotANumber(_) => PhoneNumberError::NotANumber,
         ParseError::TooShortAfterIdd | ParseError::TooShortNsn => PhoneNumberError::TooShort,
@@ -235,17 +219,9 @@ mod tests {
         }
         for line in (0..1000).step_by(7) {
             let uk = PhoneNumber::parse(&format!("07700 900{line:03}"), Some("gb"));
-            assert_eq!(
-                uk.map(PhoneNumber::e164),
-                Ok(format!("+447700900{line:03}"))
-            );
+            assert_eq!(uk.map(PhoneNumber::e164), Ok(format!("+447700900{line:03}")));
         }
-        for text in [
-            "+61 491 570 156",
-            "+33 1 99 00 12 34",
-            "+49 30 23125 123",
-            "+91 90000 00000",
-        ] {
+        for text in ["+61 491 570 156", "+33 1 99 00 12 34", "+49 30 23125 123", "+91 90000 00000"] {
             assert!(parse(text).is_ok(), "{text}");
         }
     }
@@ -292,10 +268,7 @@ mod tests {
     #[test]
     fn a_number_with_its_country_code_needs_no_region_and_ignores_a_wrong_one() {
         for region in [None, Some("GB"), Some("nowhere")] {
-            assert!(
-                PhoneNumber::parse("(+1) 202 555 0100", region).is_ok(),
-                "{region:?}"
-            );
+            assert!(PhoneNumber::parse("(+1) 202 555 0100", region).is_ok(), "{region:?}");
         }
     }
 
@@ -309,21 +282,10 @@ mod tests {
 
     #[test]
     fn digits_from_the_database_are_bounded() {
-        assert_eq!(
-            PhoneNumber::from_digits(12_025_550_100).unwrap().e164(),
-            "+12025550100"
-        );
+        assert_eq!(PhoneNumber::from_digits(12_025_550_100).unwrap().e164(), "+12025550100");
         assert!(PhoneNumber::from_digits(1_000_000).is_some());
         assert!(PhoneNumber::from_digits(999_999_999_999_999).is_some());
-        for digits in [
-            i64::MIN,
-            -12_025_550_100,
-            0,
-            1,
-            999_999,
-            1_000_000_000_000_000,
-            i64::MAX,
-        ] {
+        for digits in [i64::MIN, -12_025_550_100, 0, 1, 999_999, 1_000_000_000_000_000, i64::MAX] {
             assert_eq!(PhoneNumber::from_digits(digits), None);
         }
     }

@@ -64,10 +64,7 @@ impl RetryPolicy {
     /// The first entry that breaks a rule, see [`RetryPolicyError`].
     pub fn new(overrides: Vec<(Outcome, Vec<Duration>)>) -> Result<Self, RetryPolicyError> {
         for (index, (outcome, delays)) in overrides.iter().enumerate() {
-            if overrides[..index]
-                .iter()
-                .any(|(earlier, _)| earlier == outcome)
-            {
+            if overrides[..index].iter().any(|(earlier, _)| earlier == outcome) {
                 return Err(RetryPolicyError::Duplicate(*outcome));
             }
             check(*outcome, delays)?;
@@ -78,8 +75,7 @@ impl RetryPolicy {
     /// The delays in force for an outcome, never empty; `None` for outcomes that no delay retries.
     pub fn delays(&self, outcome: Outcome) -> Option<&[Duration]> {
         let own = self.overrides.iter().find(|(listed, _)| *listed == outcome);
-        own.map(|(_, delays)| delays.as_slice())
-            .or_else(|| default_delays(outcome))
+        own.map(|(_, delays)| delays.as_slice()).or_else(|| default_delays(outcome))
     }
 
     /// How long to wait after an outcome that has now occurred `streak` times in a row (from 1; 0
@@ -135,11 +131,7 @@ fn check(outcome: Outcome, delays: &[Duration]) -> Result<(), RetryPolicyError> 
     if delays.is_empty() || delays.len() > DELAYS_MAX {
         return Err(RetryPolicyError::DelayCount(outcome));
     }
-    let delay_min = if outcome == Outcome::Unknown {
-        UNKNOWN_DELAY_MIN
-    } else {
-        Duration::ZERO
-    };
+    let delay_min = if outcome == Outcome::Unknown { UNKNOWN_DELAY_MIN } else { Duration::ZERO };
     for (index, delay) in delays.iter().enumerate() {
         if !(delay_min..=DELAY_MAX).contains(delay) {
             return Err(RetryPolicyError::DelayOutOfBounds(outcome, index));
@@ -166,10 +158,7 @@ impl From<RetryPolicy> for Vec<StoredDelays> {
         let millis = |delay: &Duration| delay.as_millis() as u64;
         let entries = policy.overrides.into_iter();
         entries
-            .map(|(outcome, delays)| StoredDelays {
-                outcome,
-                delays_ms: delays.iter().map(millis).collect(),
-            })
+            .map(|(outcome, delays)| StoredDelays { outcome, delays_ms: delays.iter().map(millis).collect() })
             .collect()
     }
 }
@@ -179,12 +168,7 @@ impl TryFrom<Vec<StoredDelays>> for RetryPolicy {
 
     fn try_from(stored: Vec<StoredDelays>) -> Result<Self, RetryPolicyError> {
         let delays = |ms: Vec<u64>| ms.into_iter().map(Duration::from_millis).collect();
-        Self::new(
-            stored
-                .into_iter()
-                .map(|entry| (entry.outcome, delays(entry.delays_ms)))
-                .collect(),
-        )
+        Self::new(stored.into_iter().map(|entry| (entry.outcome, delays(entry.delays_ms))).collect())
     }
 }
 
@@ -195,42 +179,23 @@ mod tests {
 
     use super::*;
 
-    const NOT_RETRIED: [Outcome; 5] = [
-        IntentYes,
-        IntentNo,
-        CallbackRequested,
-        DoNotCall,
-        InvalidNumber,
-    ];
+    const NOT_RETRIED: [Outcome; 5] = [IntentYes, IntentNo, CallbackRequested, DoNotCall, InvalidNumber];
 
     #[test]
     fn the_defaults_are_those_of_the_product() {
         let policy = RetryPolicy::default();
-        for (outcome, minutes) in [
-            (NoAnswer, 120),
-            (Voicemail, 240),
-            (Busy, 15),
-            (Failed, 10),
-            (Unknown, 60),
-            (Abandoned, 4320),
-        ] {
+        for (outcome, minutes) in
+            [(NoAnswer, 120), (Voicemail, 240), (Busy, 15), (Failed, 10), (Unknown, 60), (Abandoned, 4320)]
+        {
             for streak in [0, 1, 2, u32::MAX] {
-                assert_eq!(
-                    policy.delay(outcome, streak),
-                    Some(Duration::from_mins(minutes))
-                );
+                assert_eq!(policy.delay(outcome, streak), Some(Duration::from_mins(minutes)));
             }
         }
     }
 
     #[test]
     fn not_placed_doubles_from_thirty_seconds_to_a_quarter_of_an_hour() {
-        let delay = |streak| {
-            RetryPolicy::default()
-                .delay(NotPlaced, streak)
-                .unwrap()
-                .as_secs()
-        };
+        let delay = |streak| RetryPolicy::default().delay(NotPlaced, streak).unwrap().as_secs();
         let delays: Vec<u64> = (1..=8).map(delay).collect();
         assert_eq!(delays, [30, 60, 120, 240, 480, 900, 900, 900]);
         assert_eq!(delay(NOT_PLACED_IN_A_ROW_MAX), 900);
@@ -251,10 +216,7 @@ mod tests {
         let policy = RetryPolicy::new(vec![(Busy, delays)]).unwrap();
         let seconds = |streak| policy.delay(Busy, streak).unwrap().as_secs();
         assert_eq!([1, 2, 3, 99].map(seconds), [0, 5, 5, 5]);
-        assert_eq!(
-            policy.delay(NoAnswer, 1),
-            RetryPolicy::default().delay(NoAnswer, 1)
-        );
+        assert_eq!(policy.delay(NoAnswer, 1), RetryPolicy::default().delay(NoAnswer, 1));
     }
 
     #[test]
@@ -271,22 +233,10 @@ mod tests {
         let second = Duration::from_secs(1);
         for (overrides, error) in [
             (vec![(Busy, vec![])], RetryPolicyError::DelayCount(Busy)),
-            (
-                vec![(Busy, vec![second; 21])],
-                RetryPolicyError::DelayCount(Busy),
-            ),
-            (
-                vec![(Busy, vec![second]); 2],
-                RetryPolicyError::Duplicate(Busy),
-            ),
-            (
-                vec![(Failed, vec![second, DELAY_MAX + second])],
-                RetryPolicyError::DelayOutOfBounds(Failed, 1),
-            ),
-            (
-                vec![(Failed, vec![Duration::from_nanos(1)])],
-                RetryPolicyError::DelayTooFine(Failed, 0),
-            ),
+            (vec![(Busy, vec![second; 21])], RetryPolicyError::DelayCount(Busy)),
+            (vec![(Busy, vec![second]); 2], RetryPolicyError::Duplicate(Busy)),
+            (vec![(Failed, vec![second, DELAY_MAX + second])], RetryPolicyError::DelayOutOfBounds(Failed, 1)),
+            (vec![(Failed, vec![Duration::from_nanos(1)])], RetryPolicyError::DelayTooFine(Failed, 0)),
         ] {
             assert_eq!(RetryPolicy::new(overrides), Err(error));
         }
@@ -298,10 +248,7 @@ mod tests {
         let policy = RetryPolicy::new(vec![(Busy, vec![Duration::from_millis(1500)])]).unwrap();
         let stored = r#"[{"outcome":"BUSY","delays_ms":[1500]}]"#;
         assert_eq!(serde_json::to_string(&policy).unwrap(), stored);
-        assert_eq!(
-            serde_json::to_string(&RetryPolicy::default()).unwrap(),
-            "[]"
-        );
+        assert_eq!(serde_json::to_string(&RetryPolicy::default()).unwrap(), "[]");
         for bad in [
             r#"[{"outcome":"UNKNOWN","delays_ms":[0]}]"#,
             r#"[{"outcome":"BUSY","delays_ms":[]}]"#,
@@ -315,10 +262,7 @@ mod tests {
         let delay = (1_000_u64..=365 * 86_400_000).prop_map(Duration::from_millis);
         let list = prop::collection::vec(delay, 1..=DELAYS_MAX);
         let outcomes = prop::sample::subsequence(RETRIED.to_vec(), 0..=RETRIED.len());
-        (
-            outcomes.prop_shuffle(),
-            prop::collection::vec(list, RETRIED.len()),
-        )
+        (outcomes.prop_shuffle(), prop::collection::vec(list, RETRIED.len()))
             .prop_map(|(outcomes, lists)| outcomes.into_iter().zip(lists).collect())
     }
 

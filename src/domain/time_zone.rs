@@ -93,11 +93,7 @@ impl TimeZone {
     /// What the wall clock shows at an instant. Instants outside the years -9999 to 9999 are read
     /// as the nearest one inside.
     pub fn local(&self, at: DateTime<Utc>) -> NaiveDateTime {
-        let nearest = if at.timestamp() < 0 {
-            jiff::Timestamp::MIN
-        } else {
-            jiff::Timestamp::MAX
-        };
+        let nearest = if at.timestamp() < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
         let timestamp = jiff::Timestamp::from_second(at.timestamp());
         let (timestamp, at) = match timestamp {
             Ok(timestamp) => (timestamp, at.naive_utc()),
@@ -118,10 +114,7 @@ impl TimeZone {
         let at = |offset: Offset| (wall - seconds(offset)).and_utc();
         match self.0.to_ambiguous_timestamp(civil).offset() {
             AmbiguousOffset::Unambiguous { offset } => WallTime::Once(at(offset)),
-            AmbiguousOffset::Fold { before, after } => WallTime::Twice {
-                first: at(before),
-                second: at(after),
-            },
+            AmbiguousOffset::Fold { before, after } => WallTime::Twice { first: at(before), second: at(after) },
             AmbiguousOffset::Gap { before, after } => {
                 let shifted = at(before);
                 let jump = self.change_to(after, at(after)).unwrap_or(shifted);
@@ -144,11 +137,7 @@ impl TimeZone {
         let after = jiff::Timestamp::from_second(after.timestamp()).ok()?;
         // A change of name alone can lie between; more than a few changes within one gap do not
         // exist.
-        let change = self
-            .0
-            .following(after)
-            .take(4)
-            .find(|change| change.offset() == offset)?;
+        let change = self.0.following(after).take(4).find(|change| change.offset() == offset)?;
         DateTime::from_timestamp(change.timestamp().as_second(), 0)
     }
 }
@@ -159,9 +148,7 @@ fn seconds(offset: Offset) -> TimeDelta {
 
 /// `None` outside the years -9998 to 9998, where an offset could lead out of jiff's range.
 fn civil(wall: NaiveDateTime) -> Option<jiff::civil::DateTime> {
-    let year = i16::try_from(wall.year())
-        .ok()
-        .filter(|year| (-9998..=9998).contains(year))?;
+    let year = i16::try_from(wall.year()).ok().filter(|year| (-9998..=9998).contains(year))?;
     jiff::civil::DateTime::new(
         year,
         i8::try_from(wall.month()).ok()?,
@@ -212,10 +199,7 @@ mod tests {
             ("asia/kolkata", "Asia/Kolkata"),
             ("AUSTRALIA/LORD_HOWE", "Australia/Lord_Howe"),
             ("Asia/Calcutta", "Asia/Calcutta"),
-            (
-                "America/Argentina/ComodRivadavia",
-                "America/Argentina/ComodRivadavia",
-            ),
+            ("America/Argentina/ComodRivadavia", "America/Argentina/ComodRivadavia"),
             ("utc", "UTC"),
             ("Etc/GMT+5", "Etc/GMT+5"),
         ] {
@@ -248,19 +232,13 @@ mod tests {
             assert_eq!(TimeZone::parse(text), Err(TimeZoneError::Unknown), "{text}");
         }
         assert_eq!(TimeZone::parse(""), Err(TimeZoneError::Empty));
-        assert_eq!(
-            TimeZone::parse(&"a".repeat(65)),
-            Err(TimeZoneError::TooLong)
-        );
+        assert_eq!(TimeZone::parse(&"a".repeat(65)), Err(TimeZoneError::TooLong));
     }
 
     #[test]
     fn vancouver_keeps_its_summer_time_since_2026() {
         let winter = at("2026-12-15T20:00:00Z");
-        assert_eq!(
-            zone("America/Vancouver").local(winter),
-            wall("2026-12-15T13:00:00")
-        );
+        assert_eq!(zone("America/Vancouver").local(winter), wall("2026-12-15T13:00:00"));
     }
 
     #[test]
@@ -269,10 +247,7 @@ mod tests {
         let half_past_one = wall("2026-11-01T01:30:00");
         let first = at("2026-11-01T05:30:00Z");
         let second = at("2026-11-01T06:30:00Z");
-        assert_eq!(
-            zone.wall_time(half_past_one),
-            WallTime::Twice { first, second }
-        );
+        assert_eq!(zone.wall_time(half_past_one), WallTime::Twice { first, second });
         assert_eq!(zone.instant(half_past_one), first);
     }
 
@@ -283,23 +258,14 @@ mod tests {
         let jump = at("2026-10-03T15:30:00Z");
         let shifted = at("2026-10-03T15:40:00Z");
         assert_eq!(zone.wall_time(skipped), WallTime::Skipped { jump, shifted });
-        assert_eq!(
-            zone.local(zone.instant(skipped)),
-            wall("2026-10-04T02:40:00")
-        );
+        assert_eq!(zone.local(zone.instant(skipped)), wall("2026-10-04T02:40:00"));
     }
 
     #[test]
     fn a_skipped_day_has_its_jump_too() {
         let skipped = zone("Pacific/Apia").wall_time(wall("2011-12-30T12:00:00"));
         let jump = at("2011-12-30T10:00:00Z");
-        assert_eq!(
-            skipped,
-            WallTime::Skipped {
-                jump,
-                shifted: at("2011-12-30T22:00:00Z")
-            }
-        );
+        assert_eq!(skipped, WallTime::Skipped { jump, shifted: at("2011-12-30T22:00:00Z") });
     }
 
     #[test]

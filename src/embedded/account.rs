@@ -26,33 +26,15 @@ impl Account {
     pub(super) fn for_dir(dir: &Path) -> Result<Self, EmbeddedError> {
         let (uid, gid) = (Uid::effective(), Gid::effective());
         if !uid.is_root() {
-            return Ok(Self {
-                uid,
-                gid,
-                name: name_of(uid),
-                is_other: false,
-            });
+            return Ok(Self { uid, gid, name: name_of(uid), is_other: false });
         }
         let data = fs::symlink_metadata(dir.join("data")).ok();
         if let Some(data) = data.filter(|data| data.uid() != 0) {
             let (uid, gid) = (Uid::from_raw(data.uid()), Gid::from_raw(data.gid()));
-            return Ok(Self {
-                uid,
-                gid,
-                name: name_of(uid),
-                is_other: true,
-            });
+            return Ok(Self { uid, gid, name: name_of(uid), is_other: true });
         }
-        let user = User::from_name("postgres")
-            .ok()
-            .flatten()
-            .ok_or(EmbeddedError::NoServerUser)?;
-        Ok(Self {
-            uid: user.uid,
-            gid: user.gid,
-            name: user.name,
-            is_other: true,
-        })
+        let user = User::from_name("postgres").ok().flatten().ok_or(EmbeddedError::NoServerUser)?;
+        Ok(Self { uid: user.uid, gid: user.gid, name: user.name, is_other: true })
     }
 
     /// Makes sure that `dir` exists and that this user can reach it; returns its canonical path.
@@ -64,9 +46,7 @@ impl Account {
         // Before anything is created, so that a refusal leaves nothing behind.
         self.check_entry(dir.parent().unwrap_or(dir))?;
         create_with_parents(dir).map_err(EmbeddedError::io("create", dir))?;
-        let dir = dir
-            .canonicalize()
-            .map_err(EmbeddedError::io("resolve", dir))?;
+        let dir = dir.canonicalize().map_err(EmbeddedError::io("resolve", dir))?;
         if dir.join("PG_VERSION").exists() {
             return Err(EmbeddedError::ForeignData { path: dir });
         }
@@ -74,8 +54,7 @@ impl Account {
         // A volume may belong to another user and be ours by its group: then its mode is not ours to change.
         if is_empty && (self.is_other || owner == self.uid) {
             self.own(&dir)?;
-            fs::set_permissions(&dir, Permissions::from_mode(0o700))
-                .map_err(EmbeddedError::io("chmod", &dir))?;
+            fs::set_permissions(&dir, Permissions::from_mode(0o700)).map_err(EmbeddedError::io("chmod", &dir))?;
         }
         self.check_entry(&dir)?;
         Ok(dir)
@@ -93,11 +72,7 @@ impl Account {
     /// A command that runs as this user, in `/`, blind to the caller's PG* variables and locale.
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        command
-            .env_clear()
-            .env("LC_ALL", "C")
-            .current_dir("/")
-            .stdin(Stdio::null());
+        command.env_clear().env("LC_ALL", "C").current_dir("/").stdin(Stdio::null());
         for name in ["PATH", "LD_LIBRARY_PATH"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
@@ -119,11 +94,7 @@ impl Account {
         }
         let text = [output.stdout, output.stderr].concat();
         Err(EmbeddedError::CommandFailed {
-            program: program
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned(),
+            program: program.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             output: last_lines(&String::from_utf8_lossy(&text)),
         })
     }
@@ -137,9 +108,7 @@ impl Account {
         let can_enter = |path: &Path| -> Result<bool, EmbeddedError> {
             let mut command = self.command(Path::new("/bin/sh"));
             command.args(["-c", r#"cd "$1""#, "sh"]).arg(path);
-            let output = command
-                .output()
-                .map_err(EmbeddedError::io("run", Path::new("/bin/sh")))?;
+            let output = command.output().map_err(EmbeddedError::io("run", Path::new("/bin/sh")))?;
             Ok(output.status.success())
         };
         match existing.first() {
@@ -153,10 +122,7 @@ impl Account {
                 break;
             }
         }
-        Err(EmbeddedError::NotTraversable {
-            barrier: barrier.to_owned(),
-            user: self.name.clone(),
-        })
+        Err(EmbeddedError::NotTraversable { barrier: barrier.to_owned(), user: self.name.clone() })
     }
 }
 
@@ -179,18 +145,11 @@ fn create_with_parents(dir: &Path) -> io::Result<()> {
 
 /// Whether `dir` is empty, and its owner.
 fn look_at(dir: &Path) -> io::Result<(bool, Uid)> {
-    Ok((
-        fs::read_dir(dir)?.next().is_none(),
-        Uid::from_raw(fs::metadata(dir)?.uid()),
-    ))
+    Ok((fs::read_dir(dir)?.next().is_none(), Uid::from_raw(fs::metadata(dir)?.uid())))
 }
 
 fn feed(command: &mut Command, input: &str) -> io::Result<Output> {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         // A program that ended early says why in its output.
         let _ = stdin.write_all(input.as_bytes());

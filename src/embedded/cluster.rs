@@ -49,11 +49,7 @@ pub(super) struct Cluster<'a> {
 
 impl<'a> Cluster<'a> {
     pub(super) fn new(dir: &'a Path, account: &'a Account) -> Self {
-        Self {
-            dir,
-            data: dir.join("data"),
-            account,
-        }
+        Self { dir, data: dir.join("data"), account }
     }
 
     /// Waits until no server runs on the data. One may: its owner was killed and it is shutting down.
@@ -61,10 +57,7 @@ impl<'a> Cluster<'a> {
         let deadline = Instant::now() + ORPHAN_TIMEOUT;
         while let Some(pid) = recorded_pid(&self.data).filter(|pid| is_server_process(*pid)) {
             if Instant::now() >= deadline {
-                return Err(EmbeddedError::AlreadyRunning {
-                    dir: self.dir.to_owned(),
-                    pid: Some(pid),
-                });
+                return Err(EmbeddedError::AlreadyRunning { dir: self.dir.to_owned(), pid: Some(pid) });
             }
             sleep(Duration::from_millis(20));
         }
@@ -74,9 +67,7 @@ impl<'a> Cluster<'a> {
     /// The major version that wrote the data; `None` if there is no data yet.
     pub(super) fn major(&self) -> Result<Option<u32>, EmbeddedError> {
         let path = self.data.join("PG_VERSION");
-        let foreign = || EmbeddedError::ForeignData {
-            path: self.data.clone(),
-        };
+        let foreign = || EmbeddedError::ForeignData { path: self.data.clone() };
         match fs::read_to_string(&path) {
             Ok(text) => text.trim().parse().map(Some).map_err(|_| foreign()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -91,11 +82,7 @@ impl<'a> Cluster<'a> {
     }
 
     /// Runs `initdb` beside `data` and renames: a crash leaves either no cluster or a whole one.
-    pub(super) fn create_if_missing(
-        &self,
-        installation: &Installation,
-        durable: bool,
-    ) -> Result<(), EmbeddedError> {
+    pub(super) fn create_if_missing(&self, installation: &Installation, durable: bool) -> Result<(), EmbeddedError> {
         self.remove_staging();
         if self.data.exists() {
             return Ok(());
@@ -112,29 +99,14 @@ impl<'a> Cluster<'a> {
         synced.map_err(EmbeddedError::io("sync", self.dir))
     }
 
-    fn init(
-        &self,
-        installation: &Installation,
-        staging: &Path,
-        durable: bool,
-    ) -> Result<(), EmbeddedError> {
-        DirBuilder::new()
-            .mode(0o700)
-            .create(staging)
-            .map_err(EmbeddedError::io("create", staging))?;
+    fn init(&self, installation: &Installation, staging: &Path, durable: bool) -> Result<(), EmbeddedError> {
+        DirBuilder::new().mode(0o700).create(staging).map_err(EmbeddedError::io("create", staging))?;
         self.account.own(staging)?;
         let initdb = |locale: &[&str]| {
             let mut command = self.account.command(&installation.bin_dir.join("initdb"));
-            command
-                .args(["--encoding=UTF8", "--data-checksums", "--no-instructions"])
-                .args(locale);
-            command
-                .args(["--auth-local=trust", "--auth-host=reject"])
-                .arg(format!("--username={NAME}"));
-            command
-                .args((!durable).then_some("--no-sync"))
-                .arg("--pgdata")
-                .arg(staging);
+            command.args(["--encoding=UTF8", "--data-checksums", "--no-instructions"]).args(locale);
+            command.args(["--auth-local=trust", "--auth-host=reject"]).arg(format!("--username={NAME}"));
+            command.args((!durable).then_some("--no-sync")).arg("--pgdata").arg(staging);
             self.account.run(&mut command, "")
         };
         // Byte order for speed, Unicode letters for lower(); not every libc knows C.UTF-8.
@@ -149,11 +121,7 @@ impl<'a> Cluster<'a> {
     /// Leftovers of an `initdb` that was cut short. Best effort: they are in nobody's way.
     fn remove_staging(&self) {
         for entry in fs::read_dir(self.dir).into_iter().flatten().flatten() {
-            if entry
-                .file_name()
-                .to_string_lossy()
-                .starts_with(STAGING_PREFIX)
-            {
+            if entry.file_name().to_string_lossy().starts_with(STAGING_PREFIX) {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
@@ -167,8 +135,7 @@ impl<'a> Cluster<'a> {
     /// As the server's user, who owns `data`: root must not write through links of that user's making.
     fn write_as_server(&self, script: &str, path: &Path, text: &str) -> Result<(), EmbeddedError> {
         let mut command = self.account.command(Path::new("/bin/sh"));
-        self.account
-            .run(command.args(["-c", script, "sh"]).arg(path), text)
+        self.account.run(command.args(["-c", script, "sh"]).arg(path), text)
     }
 
     /// Starts the server and waits until it accepts connections.
@@ -184,20 +151,12 @@ impl<'a> Cluster<'a> {
         }
         let deadline = Instant::now() + ORPHAN_TIMEOUT;
         loop {
-            let mut log =
-                super::lock::open_private(&log_path, OpenOptions::new().read(true).append(true))?;
-            let start = log
-                .seek(SeekFrom::End(0))
-                .map_err(EmbeddedError::io("read", &log_path))?;
-            let handle = log
-                .try_clone()
-                .map_err(EmbeddedError::io("open", &log_path))?;
+            let mut log = super::lock::open_private(&log_path, OpenOptions::new().read(true).append(true))?;
+            let start = log.seek(SeekFrom::End(0)).map_err(EmbeddedError::io("read", &log_path))?;
+            let handle = log.try_clone().map_err(EmbeddedError::io("open", &log_path))?;
             let socket_dir = SocketDir::create(self.dir, self.account)?;
             let mut command = self.account.command(&installation.bin_dir.join("postgres"));
-            command
-                .arg("-D")
-                .arg(&self.data)
-                .args(arguments(&socket_dir, options));
+            command.arg("-D").arg(&self.data).args(arguments(&socket_dir, options));
             if let Some(stale) = recorded_pid(&self.data) {
                 // A number of a past life (`wait_until_free` has looked) may be in use again, even by one
                 // of our threads; the server would then refuse. This variable names a process to ignore.
@@ -214,11 +173,7 @@ impl<'a> Cluster<'a> {
                 sleep(Duration::from_millis(200));
                 continue;
             }
-            return Err(EmbeddedError::StartFailed {
-                reason,
-                log_path,
-                log: last_lines(&text),
-            });
+            return Err(EmbeddedError::StartFailed { reason, log_path, log: last_lines(&text) });
         }
     }
 
@@ -230,18 +185,7 @@ impl<'a> Cluster<'a> {
         name: &str,
     ) -> Result<(), EmbeddedError> {
         let mut command = self.account.command(&installation.bin_dir.join("psql"));
-        command.args([
-            "-X",
-            "-q",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-d",
-            "postgres",
-            "-U",
-            NAME,
-            "-h",
-            socket_dir.as_str(),
-        ]);
+        command.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "postgres", "-U", NAME, "-h", socket_dir.as_str()]);
         command.args(["-p", &PORT.to_string()]);
         let sql = format!(
             "SELECT 'CREATE DATABASE {name}' \
@@ -265,22 +209,13 @@ fn arguments(socket_dir: &SocketDir, options: &EmbeddedOptions) -> Vec<OsString>
         ("logging_collector", "off"),
         ("log_destination", "stderr"),
     ];
-    let chosen = options
-        .settings
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"));
+    let chosen = options.settings.iter().map(|(name, value)| format!("{name}={value}"));
     let fixed = fixed.map(|(name, value)| format!("{name}={value}"));
-    chosen
-        .chain(fixed)
-        .flat_map(|setting| ["-c".into(), setting.into()])
-        .collect()
+    chosen.chain(fixed).flat_map(|setting| ["-c".into(), setting.into()]).collect()
 }
 
 fn read_from(log: &mut File, start: u64) -> String {
     let mut bytes = Vec::new();
-    let read = log
-        .seek(SeekFrom::Start(start))
-        .and_then(|_| log.read_to_end(&mut bytes));
-    read.map(|_| String::from_utf8_lossy(&bytes).into_owned())
-        .unwrap_or_else(|error| error.to_string())
+    let read = log.seek(SeekFrom::Start(start)).and_then(|_| log.read_to_end(&mut bytes));
+    read.map(|_| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_else(|error| error.to_string())
 }

@@ -89,9 +89,7 @@ pub enum EmbeddedError {
     },
 
     /// The server did not end its sessions in time and was ended at once; the next start recovers.
-    #[error(
-        "PostgreSQL did not stop within {seconds} s and was ended at once; the next start recovers its data"
-    )]
+    #[error("PostgreSQL did not stop within {seconds} s and was ended at once; the next start recovers its data")]
     StopTimedOut {
         /// How long it was given.
         seconds: u64,
@@ -112,11 +110,7 @@ pub enum EmbeddedError {
 impl EmbeddedError {
     /// For `map_err`: tells what was tried on which path.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io {
-            action,
-            path: path.to_owned(),
-            source,
-        }
+        move |source| Self::Io { action, path: path.to_owned(), source }
     }
 }
 

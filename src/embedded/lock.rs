@@ -23,20 +23,13 @@ pub(super) fn acquire(dir: &Path) -> Result<Flock<File>, EmbeddedError> {
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(mut lock) => {
-                let written = lock
-                    .set_len(0)
-                    .and_then(|()| writeln!(*lock, "{}", std::process::id()));
+                let written = lock.set_len(0).and_then(|()| writeln!(*lock, "{}", std::process::id()));
                 written.map_err(EmbeddedError::io("write", &path))?;
                 return Ok(lock);
             }
             Err((_, nix::errno::Errno::EWOULDBLOCK)) if Instant::now() >= deadline => {
-                let pid = fs::read_to_string(&path)
-                    .ok()
-                    .and_then(|text| text.trim().parse().ok());
-                return Err(EmbeddedError::AlreadyRunning {
-                    dir: dir.to_owned(),
-                    pid,
-                });
+                let pid = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+                return Err(EmbeddedError::AlreadyRunning { dir: dir.to_owned(), pid });
             }
             Err((back, nix::errno::Errno::EWOULDBLOCK | nix::errno::Errno::EINTR)) => file = back,
             Err((_, errno)) => return Err(EmbeddedError::io("lock", &path)(errno.into())),
@@ -48,9 +41,6 @@ pub(super) fn acquire(dir: &Path) -> Result<Flock<File>, EmbeddedError> {
 /// Opens or creates a 0600 file. The server's user may own the directory, so root must not be led through
 /// a link of its making.
 pub(super) fn open_private(path: &Path, options: &mut OpenOptions) -> Result<File, EmbeddedError> {
-    let options = options
-        .create(true)
-        .mode(0o600)
-        .custom_flags(OFlag::O_NOFOLLOW.bits());
+    let options = options.create(true).mode(0o600).custom_flags(OFlag::O_NOFOLLOW.bits());
     options.open(path).map_err(EmbeddedError::io("open", path))
 }

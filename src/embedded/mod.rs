@@ -45,10 +45,7 @@ pub struct EmbeddedOptions {
 
 impl Default for EmbeddedOptions {
     fn default() -> Self {
-        Self {
-            durable: true,
-            settings: Vec::new(),
-        }
+        Self { durable: true, settings: Vec::new() }
     }
 }
 
@@ -95,13 +92,7 @@ impl EmbeddedPostgres {
         cluster.write_defaults()?;
         let (server, socket_dir) = cluster.serve(&installation, options)?;
         cluster.create_database(&installation, &socket_dir, NAME)?;
-        Ok(Self {
-            server,
-            socket_dir,
-            installation,
-            log_path: dir.join(cluster::LOG_NAME),
-            _lock: lock,
-        })
+        Ok(Self { server, socket_dir, installation, log_path: dir.join(cluster::LOG_NAME), _lock: lock })
     }
 
     /// Stops the server (fast shutdown: sessions end, a checkpoint is written) and waits for it. Blocks.
@@ -116,11 +107,7 @@ impl EmbeddedPostgres {
     /// The connection string of `dbname` for tokio-postgres and libpq, in key=value form.
     pub fn connection_string(&self, dbname: &str) -> String {
         let dbname = dbname.replace('\\', r"\\").replace('\'', r"\'");
-        format!(
-            "host={} port={} user={NAME} dbname='{dbname}'",
-            self.socket_dir.as_str(),
-            socket_dir::PORT
-        )
+        format!("host={} port={} user={NAME} dbname='{dbname}'", self.socket_dir.as_str(), socket_dir::PORT)
     }
 
     /// The directory with `postgres`, `psql`, `pg_dump` and so on of the running version.

@@ -40,12 +40,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts `command` (of the account's making) under a watchdog that logs to `log`.
-    pub(super) fn launch(
-        account: &Account,
-        command: &Command,
-        socket_dir: &SocketDir,
-        log: File,
-    ) -> io::Result<Self> {
+    pub(super) fn launch(account: &Account, command: &Command, socket_dir: &SocketDir, log: File) -> io::Result<Self> {
         let mut shell = account.command(Path::new("/bin/sh"));
         // Through the environment, so that `ps` shows a line and not the script.
         shell.env("DIALPLANE_WATCHDOG", include_str!("watchdog.sh"));
@@ -53,31 +48,16 @@ impl Server {
         shell.arg(socket_dir.scratch());
         shell.args([STOP_SECONDS.to_string(), ORPHAN_SECONDS.to_string()]);
         shell.arg(command.get_program()).args(command.get_args());
-        shell.envs(
-            command
-                .get_envs()
-                .filter_map(|(name, value)| Some((name, value?))),
-        );
+        shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         // Its own process group: Ctrl-C at a terminal is for us, who drain before the database goes.
-        shell
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(log);
+        shell.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut watchdog = shell.spawn()?;
         let mut line = String::new();
         if let Some(stdout) = watchdog.stdout.take() {
             BufReader::new(stdout).read_line(&mut line)?;
         }
-        let pid = line
-            .trim()
-            .parse()
-            .map_err(|_| io::Error::other("the watchdog told no process id"))?;
-        Ok(Self {
-            watchdog,
-            pid,
-            is_stopped: false,
-        })
+        let pid = line.trim().parse().map_err(|_| io::Error::other("the watchdog told no process id"))?;
+        Ok(Self { watchdog, pid, is_stopped: false })
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -93,11 +73,7 @@ impl Server {
     ///
     /// # Errors
     /// The reason, if the server ended or `timeout` passed.
-    pub(super) fn wait_until_ready(
-        &mut self,
-        data: &Path,
-        timeout: Duration,
-    ) -> Result<(), String> {
+    pub(super) fn wait_until_ready(&mut self, data: &Path, timeout: Duration) -> Result<(), String> {
         let deadline = Instant::now() + timeout;
         while !is_ready(data, self.pid) {
             if let Ok(Some(status)) = self.watchdog.try_wait() {
@@ -122,18 +98,10 @@ impl Server {
             let _ = pipe.write_all(b"stop\n");
         }
         let patience = Duration::from_secs(STOP_SECONDS);
-        while self.is_running()
-            && asked_at.elapsed() < patience + Duration::from_secs(IMMEDIATE_SECONDS)
-        {
+        while self.is_running() && asked_at.elapsed() < patience + Duration::from_secs(IMMEDIATE_SECONDS) {
             sleep(POLL);
         }
-        if asked_at.elapsed() < patience {
-            Ok(())
-        } else {
-            Err(EmbeddedError::StopTimedOut {
-                seconds: STOP_SECONDS,
-            })
-        }
+        if asked_at.elapsed() < patience { Ok(()) } else { Err(EmbeddedError::StopTimedOut { seconds: STOP_SECONDS }) }
     }
 }
 
@@ -149,12 +117,7 @@ impl Drop for Server {
 pub(super) fn recorded_pid(data: &Path) -> Option<u32> {
     let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
     // Negative: a single-user server.
-    text.lines()
-        .next()?
-        .trim()
-        .parse()
-        .ok()
-        .map(i32::unsigned_abs)
+    text.lines().next()?.trim().parse().ok().map(i32::unsigned_abs)
 }
 
 /// Whether `pid` is a live PostgreSQL process, not a zombie and not a stranger with a reused number.
@@ -163,9 +126,7 @@ pub(super) fn is_server_process(pid: u32) -> bool {
         return i32::try_from(pid).is_ok_and(|pid| kill(Pid::from_raw(pid), None).is_ok());
     }
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = ["(postgres) ", "(postmaster) "]
-        .iter()
-        .find_map(|name| stat.split_once(name));
+    let state = ["(postgres) ", "(postmaster) "].iter().find_map(|name| stat.split_once(name));
     state.is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
 }
 

@@ -37,10 +37,8 @@ impl SocketDir {
             }
         }
         let name = format!("dialplane-{:016x}", random());
-        let runtime_dir =
-            std::env::var_os("XDG_RUNTIME_DIR").map(|base| PathBuf::from(base).join(&name));
-        if let Some(path) =
-            runtime_dir.filter(|path| !account.is_other && path.is_absolute() && is_usable(path))
+        let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(|base| PathBuf::from(base).join(&name));
+        if let Some(path) = runtime_dir.filter(|path| !account.is_other && path.is_absolute() && is_usable(path))
             && let Ok(socket_dir) = make(path, true, account)
         {
             return Ok(socket_dir);
@@ -69,10 +67,7 @@ impl Drop for SocketDir {
 
 /// Fails if `path` exists: in /tmp someone else may have made it.
 fn make(path: PathBuf, is_elsewhere: bool, account: &Account) -> Result<SocketDir, EmbeddedError> {
-    DirBuilder::new()
-        .mode(0o700)
-        .create(&path)
-        .map_err(EmbeddedError::io("create", &path))?;
+    DirBuilder::new().mode(0o700).create(&path).map_err(EmbeddedError::io("create", &path))?;
     let socket_dir = SocketDir { path, is_elsewhere };
     account.own(&socket_dir.path)?;
     Ok(socket_dir)
@@ -80,10 +75,7 @@ fn make(path: PathBuf, is_elsewhere: bool, account: &Account) -> Result<SocketDi
 
 fn is_usable(path: &Path) -> bool {
     let bytes = path.as_os_str().as_encoded_bytes();
-    bytes.len() <= PATH_BYTES_MAX
-        && bytes
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"/._-+".contains(byte))
+    bytes.len() <= PATH_BYTES_MAX && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+".contains(byte))
 }
 
 /// A number that nobody foresees: `RandomState` is seeded by the system.

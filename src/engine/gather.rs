@@ -60,10 +60,7 @@ impl<Q: Send + 'static, A: Send + 'static> Gather<Q, A> {
     }
 }
 
-fn hand_out<A>(
-    result: Result<Vec<A>, EngineError>,
-    answers: Vec<(usize, Answer<A>)>,
-) {
+fn hand_out<A>(result: Result<Vec<A>, EngineError>, answers: Vec<(usize, Answer<A>)>) {
     match result {
         Ok(all) => {
             let mut all = all.into_iter();

@@ -40,7 +40,10 @@ async fn read(tx: &Transaction<'_>, campaign: CampaignKey, lead: LeadId) -> Resu
 fn back(lifted: &Lifted, row: &LeadRow, now: DateTime<Utc>) -> Placed {
     let (at, reason) = match lifted.state {
         LeadState::Scheduled => (row.callback_at, waiting::CALLBACK),
-        LeadState::Eligible => (Some(lifted.not_before.filter(|_| row.waiting_reason == Some(waiting::BACK_OFF)).unwrap_or(now)), waiting::BACK_OFF),
+        LeadState::Eligible => (
+            Some(lifted.not_before.filter(|_| row.waiting_reason == Some(waiting::BACK_OFF)).unwrap_or(now)),
+            waiting::BACK_OFF,
+        ),
         // It waits for its retry, unless it was out of the waiting already.
         LeadState::IntentNoAnswer | LeadState::Failed => {
             let queued = matches!(row.state, LeadState::Ready | LeadState::DialingIntent);
@@ -164,7 +167,12 @@ impl Engine {
                     let placed: Vec<Placed> = lifted
                         .iter()
                         .filter(|lifted| !lifted.begun)
-                        .map(|lifted| Placed { lead: lifted.lead, state: LeadState::Consumed, at: None, reason: waiting::RETRY })
+                        .map(|lifted| Placed {
+                            lead: lifted.lead,
+                            state: LeadState::Consumed,
+                            at: None,
+                            reason: waiting::RETRY,
+                        })
                         .collect();
                     for one in &placed {
                         changes::set_callback(tx, key, one.lead, None).await?;
@@ -241,7 +249,8 @@ impl Engine {
                 Box::pin(async move {
                     campaigns::refuse_archived(&campaigns::lock(tx, key).await?)?;
                     let before = read(tx, key, lead).await?;
-                    let lifted = if before.callback_at.is_some() { changes::lift(tx, key, &[lead]).await? } else { Vec::new() };
+                    let lifted =
+                        if before.callback_at.is_some() { changes::lift(tx, key, &[lead]).await? } else { Vec::new() };
                     if !lifted.iter().any(|lifted| lifted.state == LeadState::Scheduled && !lifted.begun) {
                         let why = "no callback is promised, or its call is under way";
                         return Err(EngineError::LeadState { state: before.state, why });

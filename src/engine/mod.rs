@@ -195,8 +195,7 @@ impl Engine {
         let settings = self.store.settings().await?;
         *write(&self.settings) = settings.clone();
         let zones = Arc::new(ZoneBook::new(&self.store.zones().await?));
-        let running: Vec<_> =
-            self.store.running_campaigns().await?.into_iter().map(|row| self.remember(row)).collect();
+        let running: Vec<_> = self.store.running_campaigns().await?.into_iter().map(|row| self.remember(row)).collect();
         let keys: Vec<CampaignKey> = running.iter().map(|row| row.key).collect();
         let promises = self.promises(&keys).await?;
         self.tell(Event::Survey(Box::new(Survey { running, zones, promises, settings })));
@@ -204,7 +203,9 @@ impl Engine {
     }
 
     async fn promises(&self, campaigns: &[CampaignKey]) -> Result<Vec<QueuedLead>, StoreError> {
-        self.store.promises(campaigns, self.clock.now() + PROMISES_AHEAD, i64::try_from(PROMISES_MAX).unwrap_or(i64::MAX)).await
+        self.store
+            .promises(campaigns, self.clock.now() + PROMISES_AHEAD, i64::try_from(PROMISES_MAX).unwrap_or(i64::MAX))
+            .await
     }
 
     /// Asks for a survey now.

@@ -26,5 +26,4 @@ impl Outage {
             tracing::info!("the database is back");
         }
     }
-
 }

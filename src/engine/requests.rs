@@ -26,7 +26,11 @@ impl Engine {
     where
         T: Serialize + DeserializeOwned + Send + 'static,
         A: Send + 'static,
-        F: for<'a> Fn(&'a Transaction<'a>) -> BoxFuture<'a, Result<(T, A), EngineError>> + Clone + Send + Sync + 'static,
+        F: for<'a> Fn(&'a Transaction<'a>) -> BoxFuture<'a, Result<(T, A), EngineError>>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
     {
         let mut tries = 0;
         loop {
@@ -60,7 +64,9 @@ impl Engine {
                 .await;
             match done {
                 Ok(done) => return Ok(done),
-                Err(Failure::Refused(EngineError::Again) | Failure::Store(StoreError::Again)) if tries < super::TRIES_MAX => {
+                Err(Failure::Refused(EngineError::Again) | Failure::Store(StoreError::Again))
+                    if tries < super::TRIES_MAX =>
+                {
                     tries += 1;
                 }
                 Err(Failure::Refused(error)) => return Err(error),

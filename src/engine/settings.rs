@@ -2,13 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    Engine, EngineError,
-    leasing::messages::RevokeReason,
-    loops::signals::Signal,
-};
+use super::{Engine, EngineError, leasing::messages::RevokeReason, loops::signals::Signal};
 use crate::{
-    domain::{ids::{CampaignId, LeaseId, SessionId}, settings::SchedulerSettings},
+    domain::{
+        ids::{CampaignId, LeaseId, SessionId},
+        settings::SchedulerSettings,
+    },
     store::{
         campaigns::ActivityRow,
         leases::{LiveLeaseRow, ReleaseVerdict},

@@ -16,12 +16,7 @@ use super::{
     views,
 };
 use crate::{
-    domain::{
-        campaign::CampaignState,
-        lead::LeadState,
-        phone_number::PhoneNumber,
-        time_zone::TimeZone,
-    },
+    domain::{campaign::CampaignState, lead::LeadState, phone_number::PhoneNumber, time_zone::TimeZone},
     engine::{
         Engine,
         intake::{Chunk, IntakeReport, RefusedCode, Row, SCORE_MAX},
@@ -148,7 +143,8 @@ fn lead_patch(request: &pb::UpdateLeadRequest, bad: &mut Violations) -> LeadPatc
                 Err(error) => bad.add("time_zone", error.to_string()),
             },
             "external_id" => {
-                patch.change.external_id = Some(convert::optional_text(&request.external_id, KEY_MAX, "external_id", bad));
+                patch.change.external_id =
+                    Some(convert::optional_text(&request.external_id, KEY_MAX, "external_id", bad));
             }
             "variables" => {
                 patch.change.variables = Some(convert::variables(request.variables.clone(), "variables", bad));
@@ -174,7 +170,8 @@ impl CampaignService for Campaigns {
     ) -> Result<Response<pb::CreateCampaignResponse>, Status> {
         let request = request.into_inner();
         let mut bad = Violations::default();
-        let key = convert::request_key(&request.request_id, "CreateCampaign", &request, |r| r.request_id.clear(), &mut bad);
+        let key =
+            convert::request_key(&request.request_id, "CreateCampaign", &request, |r| r.request_id.clear(), &mut bad);
         let name = convert::text(&request.name, 1..=NAME_MAX, "name", &mut bad);
         let rules = rules::new_rules(request.rules, &mut bad);
         bad.check()?;
@@ -216,7 +213,8 @@ impl CampaignService for Campaigns {
     ) -> Result<Response<pb::UpdateCampaignResponse>, Status> {
         let request = request.into_inner();
         let mut bad = Violations::default();
-        let key = convert::request_key(&request.request_id, "UpdateCampaign", &request, |r| r.request_id.clear(), &mut bad);
+        let key =
+            convert::request_key(&request.request_id, "UpdateCampaign", &request, |r| r.request_id.clear(), &mut bad);
         let id = convert::id(&request.campaign_id, "campaign_id", &mut bad);
         let change = rules::masked_change(&request, &mut bad);
         let etag = etag(&request.etag, "etag", &mut bad);
@@ -231,7 +229,8 @@ impl CampaignService for Campaigns {
     ) -> Result<Response<pb::StartCampaignResponse>, Status> {
         let request = request.into_inner();
         let mut bad = Violations::default();
-        let key = convert::request_key(&request.request_id, "StartCampaign", &request, |r| r.request_id.clear(), &mut bad);
+        let key =
+            convert::request_key(&request.request_id, "StartCampaign", &request, |r| r.request_id.clear(), &mut bad);
         let campaign = self.set_state(&request.campaign_id, CampaignState::Running, key, bad).await?;
         Ok(Response::new(pb::StartCampaignResponse { campaign: Some(campaign) }))
     }
@@ -242,7 +241,8 @@ impl CampaignService for Campaigns {
     ) -> Result<Response<pb::PauseCampaignResponse>, Status> {
         let request = request.into_inner();
         let mut bad = Violations::default();
-        let key = convert::request_key(&request.request_id, "PauseCampaign", &request, |r| r.request_id.clear(), &mut bad);
+        let key =
+            convert::request_key(&request.request_id, "PauseCampaign", &request, |r| r.request_id.clear(), &mut bad);
         let campaign = self.set_state(&request.campaign_id, CampaignState::Paused, key, bad).await?;
         Ok(Response::new(pb::PauseCampaignResponse { campaign: Some(campaign) }))
     }
@@ -253,7 +253,8 @@ impl CampaignService for Campaigns {
     ) -> Result<Response<pb::ArchiveCampaignResponse>, Status> {
         let request = request.into_inner();
         let mut bad = Violations::default();
-        let key = convert::request_key(&request.request_id, "ArchiveCampaign", &request, |r| r.request_id.clear(), &mut bad);
+        let key =
+            convert::request_key(&request.request_id, "ArchiveCampaign", &request, |r| r.request_id.clear(), &mut bad);
         let campaign = self.set_state(&request.campaign_id, CampaignState::Archived, key, bad).await?;
         Ok(Response::new(pb::ArchiveCampaignResponse { campaign: Some(campaign) }))
     }
@@ -264,7 +265,8 @@ impl CampaignService for Campaigns {
     ) -> Result<Response<pb::ResetCampaignResponse>, Status> {
         let request = request.into_inner();
         let mut bad = Violations::default();
-        let key = convert::request_key(&request.request_id, "ResetCampaign", &request, |r| r.request_id.clear(), &mut bad);
+        let key =
+            convert::request_key(&request.request_id, "ResetCampaign", &request, |r| r.request_id.clear(), &mut bad);
         let id = convert::id(&request.campaign_id, "campaign_id", &mut bad);
         bad.check()?;
         let report = self.engine.reset_campaign(id, request.validate_only, key).await?;
@@ -301,7 +303,8 @@ impl CampaignService for Campaigns {
     ) -> Result<Response<pb::CreateLeadsResponse>, Status> {
         let request = request.into_inner();
         let mut bad = Violations::default();
-        let key = convert::request_key(&request.request_id, "CreateLeads", &request, |r| r.request_id.clear(), &mut bad);
+        let key =
+            convert::request_key(&request.request_id, "CreateLeads", &request, |r| r.request_id.clear(), &mut bad);
         let campaign = convert::id(&request.campaign_id, "campaign_id", &mut bad);
         let update = wants_update(request.on_duplicate, &mut bad);
         convert::size(request.leads.len(), LEADS_MAX, "leads", &mut bad);
@@ -371,7 +374,8 @@ impl CampaignService for Campaigns {
     ) -> Result<Response<pb::ConsumeLeadsResponse>, Status> {
         let request = request.into_inner();
         let mut bad = Violations::default();
-        let key = convert::request_key(&request.request_id, "ConsumeLeads", &request, |r| r.request_id.clear(), &mut bad);
+        let key =
+            convert::request_key(&request.request_id, "ConsumeLeads", &request, |r| r.request_id.clear(), &mut bad);
         let campaign = convert::id(&request.campaign_id, "campaign_id", &mut bad);
         let leads = convert::ids(&request.lead_ids, "lead_ids", convert::BATCH_MAX, &mut bad);
         bad.check()?;
@@ -390,7 +394,8 @@ impl CampaignService for Campaigns {
     ) -> Result<Response<pb::ScheduleCallbackResponse>, Status> {
         let request = request.into_inner();
         let mut bad = Violations::default();
-        let key = convert::request_key(&request.request_id, "ScheduleCallback", &request, |r| r.request_id.clear(), &mut bad);
+        let key =
+            convert::request_key(&request.request_id, "ScheduleCallback", &request, |r| r.request_id.clear(), &mut bad);
         let (campaign, lead) = lead_ids(&request.campaign_id, &request.lead_id, &mut bad);
         let at = match request.callback_at {
             Some(at) => convert::instant(at, "callback_at", &mut bad),
@@ -410,7 +415,8 @@ impl CampaignService for Campaigns {
     ) -> Result<Response<pb::CancelCallbackResponse>, Status> {
         let request = request.into_inner();
         let mut bad = Violations::default();
-        let key = convert::request_key(&request.request_id, "CancelCallback", &request, |r| r.request_id.clear(), &mut bad);
+        let key =
+            convert::request_key(&request.request_id, "CancelCallback", &request, |r| r.request_id.clear(), &mut bad);
         let (campaign, lead) = lead_ids(&request.campaign_id, &request.lead_id, &mut bad);
         bad.check()?;
         let row = self.engine.cancel_callback(campaign, lead, key).await?;
@@ -462,7 +468,8 @@ impl CampaignService for Campaigns {
     ) -> Result<Response<pb::AddSuppressionsResponse>, Status> {
         let request = request.into_inner();
         let mut bad = Violations::default();
-        let key = convert::request_key(&request.request_id, "AddSuppressions", &request, |r| r.request_id.clear(), &mut bad);
+        let key =
+            convert::request_key(&request.request_id, "AddSuppressions", &request, |r| r.request_id.clear(), &mut bad);
         let numbers = convert::numbers(&request.numbers, "numbers", &mut bad);
         let reason = convert::text(&request.reason, 0..=KEY_MAX, "reason", &mut bad);
         bad.check()?;
@@ -477,7 +484,13 @@ impl CampaignService for Campaigns {
     ) -> Result<Response<pb::RemoveSuppressionsResponse>, Status> {
         let request = request.into_inner();
         let mut bad = Violations::default();
-        let key = convert::request_key(&request.request_id, "RemoveSuppressions", &request, |r| r.request_id.clear(), &mut bad);
+        let key = convert::request_key(
+            &request.request_id,
+            "RemoveSuppressions",
+            &request,
+            |r| r.request_id.clear(),
+            &mut bad,
+        );
         let numbers = convert::numbers(&request.numbers, "numbers", &mut bad);
         let reason = convert::text(&request.reason, 1..=KEY_MAX, "reason", &mut bad);
         bad.check()?;

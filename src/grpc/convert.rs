@@ -87,12 +87,7 @@ pub fn optional_text(value: &str, max: usize, field: &str, bad: &mut Violations)
 }
 
 /// An enum of the wire by its code: known and specified.
-pub fn code<T>(
-    value: i32,
-    known: impl Fn(i16) -> Option<T>,
-    field: &str,
-    bad: &mut Violations,
-) -> Option<T> {
+pub fn code<T>(value: i32, known: impl Fn(i16) -> Option<T>, field: &str, bad: &mut Violations) -> Option<T> {
     match i16::try_from(value).ok().filter(|code| *code != 0) {
         None if value == 0 => bad.none(field, "must be specified"),
         code => code.and_then(known).or_else(|| bad.none(field, "is not a known value")),
@@ -100,12 +95,7 @@ pub fn code<T>(
 }
 
 /// An enum of the wire where unspecified means any.
-pub fn optional_code<T>(
-    value: i32,
-    known: impl Fn(i16) -> Option<T>,
-    field: &str,
-    bad: &mut Violations,
-) -> Option<T> {
+pub fn optional_code<T>(value: i32, known: impl Fn(i16) -> Option<T>, field: &str, bad: &mut Violations) -> Option<T> {
     if value == 0 { None } else { code(value, known, field, bad) }
 }
 
@@ -144,10 +134,7 @@ pub fn instant(value: prost_types::Timestamp, field: &str, bad: &mut Violations)
 
 /// An instant for the wire.
 pub fn timestamp(at: DateTime<Utc>) -> prost_types::Timestamp {
-    prost_types::Timestamp {
-        seconds: at.timestamp(),
-        nanos: i32::try_from(at.timestamp_subsec_nanos()).unwrap_or(0),
-    }
+    prost_types::Timestamp { seconds: at.timestamp(), nanos: i32::try_from(at.timestamp_subsec_nanos()).unwrap_or(0) }
 }
 
 /// A duration for the wire; the bounds of all of ours fit.
@@ -194,9 +181,7 @@ pub fn numbers(texts: &[String], field: &str, bad: &mut Violations) -> Vec<Phone
         .take(BATCH_MAX)
         .enumerate()
         .filter_map(|(index, text)| {
-            PhoneNumber::parse(text, None)
-                .map_err(|error| bad.add(format!("{field}[{index}]"), error.to_string()))
-                .ok()
+            PhoneNumber::parse(text, None).map_err(|error| bad.add(format!("{field}[{index}]"), error.to_string())).ok()
         })
         .collect()
 }
@@ -208,11 +193,7 @@ pub fn page_size(value: i32, bad: &mut Violations) -> i64 {
 
 /// Where a page begins: opaque to clients, text parts to us.
 pub fn page_token<T>(token: &str, parse: impl Fn(&str) -> Option<T>, bad: &mut Violations) -> Option<T> {
-    if token.is_empty() {
-        None
-    } else {
-        parse(token).or_else(|| bad.none("page_token", "was not given by this call"))
-    }
+    if token.is_empty() { None } else { parse(token).or_else(|| bad.none("page_token", "was not given by this call")) }
 }
 
 /// The key of a repeated request: its id, and a digest of the rest of it.

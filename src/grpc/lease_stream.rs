@@ -32,10 +32,7 @@ const CAMPAIGNS_MAX: usize = 100;
 pub type Outgoing = mpsc::Receiver<Result<pb::LeaseCallsResponse, Status>>;
 
 /// Opens the session that the first message names, and serves it on a task of its own.
-pub async fn serve(
-    engine: &Arc<Engine>,
-    mut incoming: Streaming<pb::LeaseCallsRequest>,
-) -> Result<Outgoing, Status> {
+pub async fn serve(engine: &Arc<Engine>, mut incoming: Streaming<pb::LeaseCallsRequest>) -> Result<Outgoing, Status> {
     let first = incoming.message().await?.and_then(|first| first.message);
     let Some(lease_calls_request::Message::Open(open)) = first else {
         return Err(status(Code::InvalidArgument, pb::ErrorReason::OpenExpected, "the first message must be Open"));
@@ -95,12 +92,16 @@ async fn pump(
 fn refusal(ending: Ending) -> Option<Status> {
     match ending {
         Ending::Done => None,
-        Ending::Lost => {
-            Some(status(Code::Aborted, pb::ErrorReason::SessionLost, "nothing was heard for session_ttl: the session is lost"))
-        }
-        Ending::Deaf => {
-            Some(status(Code::ResourceExhausted, pb::ErrorReason::Overloaded, "messages were not read: the session is lost"))
-        }
+        Ending::Lost => Some(status(
+            Code::Aborted,
+            pb::ErrorReason::SessionLost,
+            "nothing was heard for session_ttl: the session is lost",
+        )),
+        Ending::Deaf => Some(status(
+            Code::ResourceExhausted,
+            pb::ErrorReason::Overloaded,
+            "messages were not read: the session is lost",
+        )),
         Ending::Leaving => Some(EngineError::ShuttingDown.into()),
     }
 }
@@ -109,7 +110,11 @@ fn take(session: &Session, request: pb::LeaseCallsRequest) -> Result<(), Status>
     let mut bad = Violations::default();
     match request.message {
         Some(lease_calls_request::Message::Open(_)) => {
-            return Err(status(Code::InvalidArgument, pb::ErrorReason::OpenExpected, "Open comes once, as the first message"));
+            return Err(status(
+                Code::InvalidArgument,
+                pb::ErrorReason::OpenExpected,
+                "Open comes once, as the first message",
+            ));
         }
         Some(lease_calls_request::Message::Slots(slots)) => {
             let slots = convert::number(slots.slots, &(0..=SLOTS_MAX), "slots.slots", &mut bad);

@@ -29,8 +29,7 @@ const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub fn routes(
     engine: &Arc<Engine>,
     health: tonic_health::server::HealthService,
-) -> Result<Routes, tonic_reflection::server::Error>
-{
+) -> Result<Routes, tonic_reflection::server::Error> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(pb::DESCRIPTORS)

@@ -116,12 +116,12 @@ fn change(rules: &pb::CampaignRules, bad: &mut Violations) -> CampaignChange {
         convert::number(given, &MAX_ATTEMPTS, "rules.max_attempts", bad)
     });
     let cap = rules.max_concurrency.map(|given| convert::number(given, &MAX_CONCURRENCY, "rules.max_concurrency", bad));
-    let begin_within = rules
-        .begin_within
-        .map_or(Some(defaults.begin_within), |given| convert::duration(given, &BEGIN_WITHIN, "rules.begin_within", bad));
-    let max_duration = rules
-        .max_duration
-        .map_or(Some(defaults.max_duration), |given| convert::duration(given, &MAX_DURATION, "rules.max_duration", bad));
+    let begin_within = rules.begin_within.map_or(Some(defaults.begin_within), |given| {
+        convert::duration(given, &BEGIN_WITHIN, "rules.begin_within", bad)
+    });
+    let max_duration = rules.max_duration.map_or(Some(defaults.max_duration), |given| {
+        convert::duration(given, &MAX_DURATION, "rules.max_duration", bad)
+    });
     CampaignChange {
         name: None,
         default_region: Some(region(&rules.default_region, bad)),

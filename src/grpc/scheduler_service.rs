@@ -65,11 +65,17 @@ impl Scheduler {
         let mut duration = |value: Option<prost_types::Duration>, name: &str| {
             value.and_then(|value| convert::duration(value, &(Duration::ZERO..=CALL_MAX), &field(name), bad))
         };
-        let (talk, ring) = (duration(report.talk_duration, "talk_duration"), duration(report.ring_duration, "ring_duration"));
+        let (talk, ring) =
+            (duration(report.talk_duration, "talk_duration"), duration(report.ring_duration, "ring_duration"));
         let metadata = convert::variables(report.metadata, &field("metadata"), bad);
         let details = ReportDetails {
             occurred_at,
-            provider_call_id: convert::optional_text(&report.provider_call_id, KEY_MAX, &field("provider_call_id"), bad),
+            provider_call_id: convert::optional_text(
+                &report.provider_call_id,
+                KEY_MAX,
+                &field("provider_call_id"),
+                bad,
+            ),
             talk,
             ring,
             note: convert::optional_text(&report.note, NOTE_MAX, &field("note"), bad),
@@ -151,7 +157,8 @@ impl SchedulerService for Scheduler {
         bad.check()?;
         let permits = self.engine.begin_calls(session, &leases, nonce).await?;
         let dial_within = self.engine.settings().dial_within;
-        let results = request.lease_ids.iter().zip(permits).map(|(lease, permit)| begin_result(lease, permit, dial_within));
+        let results =
+            request.lease_ids.iter().zip(permits).map(|(lease, permit)| begin_result(lease, permit, dial_within));
         Ok(Response::new(pb::BeginCallsResponse { results: results.collect() }))
     }
 
@@ -226,10 +233,11 @@ impl SchedulerService for Scheduler {
         let leases = convert::ids(&request.get_ref().lease_ids, "lease_ids", BATCH_MAX, &mut bad);
         bad.check()?;
         let done = self.engine.revoke_leases(&leases).await?;
-        let results = leases
-            .iter()
-            .zip(done)
-            .map(|(lease, (revoked, begun))| pb::RevokeResult { lease_id: lease.to_string(), revoked, begun });
+        let results = leases.iter().zip(done).map(|(lease, (revoked, begun))| pb::RevokeResult {
+            lease_id: lease.to_string(),
+            revoked,
+            begun,
+        });
         Ok(Response::new(pb::RevokeLeasesResponse { results: results.collect() }))
     }
 
@@ -258,8 +266,13 @@ impl SchedulerService for Scheduler {
     ) -> Result<Response<pb::UpdateSchedulerSettingsResponse>, Status> {
         let request = request.into_inner();
         let mut bad = Violations::default();
-        let key =
-            convert::request_key(&request.request_id, "UpdateSchedulerSettings", &request, |r| r.request_id.clear(), &mut bad);
+        let key = convert::request_key(
+            &request.request_id,
+            "UpdateSchedulerSettings",
+            &request,
+            |r| r.request_id.clear(),
+            &mut bad,
+        );
         let given = request.settings.unwrap_or_default();
         let change = settings_change(&given, &mut bad);
         let etag = etag(&given.etag, "settings.etag", &mut bad);

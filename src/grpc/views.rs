@@ -5,7 +5,9 @@ use super::{
     rules,
 };
 use crate::{
-    domain::{ids::CampaignId, lead::LeadState, outcome::Outcome, phone_number::PhoneNumber, settings::SchedulerSettings},
+    domain::{
+        ids::CampaignId, lead::LeadState, outcome::Outcome, phone_number::PhoneNumber, settings::SchedulerSettings,
+    },
     engine::{intake::IntakeReport, leasing::messages::GrantedLease},
     pb,
     store::{

@@ -173,7 +173,11 @@ fn revoked(rows: &[tokio_postgres::Row]) -> Result<Vec<Revoked>, StoreError> {
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn set_do_not_call(client: &impl GenericClient, campaign: CampaignKey, lead: LeadId) -> Result<(), StoreError> {
+pub async fn set_do_not_call(
+    client: &impl GenericClient,
+    campaign: CampaignKey,
+    lead: LeadId,
+) -> Result<(), StoreError> {
     let statement = client
         .prepare_cached("update lead set do_not_call = true where campaign_id = $1::int and lead_id = $2::uuid")
         .await?;
@@ -186,9 +190,8 @@ pub async fn set_do_not_call(client: &impl GenericClient, campaign: CampaignKey,
 /// # Errors
 /// [`StoreError`].
 pub async fn count_attempts(client: &impl GenericClient, campaign: CampaignKey, more: i64) -> Result<(), StoreError> {
-    let statement = client
-        .prepare_cached("update gauge set attempts = attempts + $2::bigint where campaign_id = $1::int")
-        .await?;
+    let statement =
+        client.prepare_cached("update gauge set attempts = attempts + $2::bigint where campaign_id = $1::int").await?;
     client.execute(&statement, &[&campaign, &more]).await?;
     Ok(())
 }

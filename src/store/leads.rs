@@ -170,9 +170,8 @@ pub async fn insert(
     let external_ids: Vec<Option<&str>> = leads.iter().map(|lead| lead.external_id.as_deref()).collect();
     let variables: Vec<Option<Json<&Variables>>> =
         leads.iter().map(|lead| (!lead.variables.is_empty()).then_some(Json(&lead.variables))).collect();
-    let rows = client
-        .query(&statement, &[&campaign, &ids, &numbers, &ranks, &zones, &external_ids, &variables])
-        .await?;
+    let rows =
+        client.query(&statement, &[&campaign, &ids, &numbers, &ranks, &zones, &external_ids, &variables]).await?;
     rows.iter().map(|row| Ok(row.try_get("lead_id")?)).collect()
 }
 

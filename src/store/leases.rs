@@ -208,8 +208,23 @@ pub async fn settle(
         .query(
             &statement,
             &[
-                &leases, &versions, &outcomes, &states, &due, &callbacks, &streaks, &callback_counts, &seqs, &conversations,
-                &occurred, &providers, &talk, &ring, &notes, &metadata, &alone,
+                &leases,
+                &versions,
+                &outcomes,
+                &states,
+                &due,
+                &callbacks,
+                &streaks,
+                &callback_counts,
+                &seqs,
+                &conversations,
+                &occurred,
+                &providers,
+                &talk,
+                &ring,
+                &notes,
+                &metadata,
+                &alone,
             ],
         )
         .await?;
@@ -323,7 +338,10 @@ impl Store {
         let rows = client
             .query(
                 &statement,
-                &[&replica, &campaigns, &leads, &leases, &sessions, &numbers, &seqs, &attempts, &promised, &until, &rules],
+                &[
+                    &replica, &campaigns, &leads, &leases, &sessions, &numbers, &seqs, &attempts, &promised, &until,
+                    &rules,
+                ],
             )
             .await?;
         let granted_at = rows.first().map(|row| row.try_get("granted_at")).transpose()?;
@@ -356,7 +374,9 @@ impl Store {
     ) -> Result<Vec<(LeaseId, Uuid, BeginVerdict, Option<DateTime<Utc>>)>, StoreError> {
         let client = self.client().await?;
         let statement = client
-            .prepare_cached("select lease_id, session_id, verdict, begun_at from begin_calls($1::uuid[], $2::uuid[], $3::uuid[])")
+            .prepare_cached(
+                "select lease_id, session_id, verdict, begun_at from begin_calls($1::uuid[], $2::uuid[], $3::uuid[])",
+            )
             .await?;
         let sessions: Vec<Uuid> = items.iter().map(|i| i.session).collect();
         let leases: Vec<Uuid> = items.iter().map(|i| i.lease).collect();

@@ -169,10 +169,7 @@ impl Store {
             )
             .await?;
         let row = client
-            .query_one(
-                &statement,
-                &[&campaign, &owner, &rules_version, &want, &scan, &windows.opens, &windows.closes],
-            )
+            .query_one(&statement, &[&campaign, &owner, &rules_version, &want, &scan, &windows.opens, &windows.closes])
             .await?;
         let ready: Option<Vec<Uuid>> = row.try_get("ready")?;
         let refill = Refill {
@@ -213,7 +210,9 @@ impl Store {
             .await?;
         let mut all = Vec::new();
         for row in client.query(&statement, &[&owner]).await? {
-            all.extend(Self::queued(&client, row.try_get("campaign_id")?, &row.try_get::<_, Vec<Uuid>>("leads")?).await?);
+            all.extend(
+                Self::queued(&client, row.try_get("campaign_id")?, &row.try_get::<_, Vec<Uuid>>("leads")?).await?,
+            );
         }
         Ok(all)
     }
@@ -241,7 +240,9 @@ impl Store {
     pub async fn park(&self, parked: &[Parked]) -> Result<(), StoreError> {
         let client = self.client().await?;
         let statement = client
-            .prepare_cached("select park_leads($1::int[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::smallint[])")
+            .prepare_cached(
+                "select park_leads($1::int[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::smallint[])",
+            )
             .await?;
         let campaigns: Vec<i32> = parked.iter().map(|p| p.campaign).collect();
         let leads: Vec<Uuid> = parked.iter().map(|p| p.lead).collect();

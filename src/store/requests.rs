@@ -36,9 +36,8 @@ pub async fn claim(client: &impl GenericClient, key: &RequestKey) -> Result<Seen
     if client.execute(&statement, &[&key.id, &key.method, &digest]).await? == 1 {
         return Ok(Seen::New);
     }
-    let statement = client
-        .prepare_cached("select method, fingerprint, response from request where request_id = $1::uuid")
-        .await?;
+    let statement =
+        client.prepare_cached("select method, fingerprint, response from request where request_id = $1::uuid").await?;
     let row = client.query_one(&statement, &[&key.id]).await?;
     let same = row.try_get::<_, String>("method")? == key.method && row.try_get::<_, Vec<u8>>("fingerprint")? == digest;
     match row.try_get::<_, Option<Vec<u8>>>("response")? {
@@ -65,9 +64,8 @@ impl Store {
     /// [`StoreError`].
     pub async fn forget_requests(&self) -> Result<u64, StoreError> {
         let client = self.client().await?;
-        let statement = client
-            .prepare_cached("delete from request where created_at < engine_now() - interval '24 hours'")
-            .await?;
+        let statement =
+            client.prepare_cached("delete from request where created_at < engine_now() - interval '24 hours'").await?;
         Ok(client.execute(&statement, &[]).await?)
     }
 }

@@ -66,9 +66,7 @@ impl Store {
                 &[&replica],
             )
             .await?;
-        client
-            .execute("update replica set expires_at = '-infinity' where replica_id = $1::int", &[&replica])
-            .await?;
+        client.execute("update replica set expires_at = '-infinity' where replica_id = $1::int", &[&replica]).await?;
         Ok(())
     }
 

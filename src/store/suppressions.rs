@@ -60,10 +60,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn suppressions(
-        &self,
-        numbers: &[PhoneNumber],
-    ) -> Result<Vec<(i64, String, DateTime<Utc>)>, StoreError> {
+    pub async fn suppressions(&self, numbers: &[PhoneNumber]) -> Result<Vec<(i64, String, DateTime<Utc>)>, StoreError> {
         let client = self.client().await?;
         let statement = client
             .prepare_cached("select number, reason, created_at from suppression where number = any ($1::bigint[])")

@@ -1,6 +1,6 @@
 //! Behaviour through gRPC against a real PostgreSQL, and the house's own rules. One binary; a database per test.
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod first_call;
 mod support;
 mod tests_embedded;
-mod first_call;

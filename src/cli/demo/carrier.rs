@@ -58,18 +58,12 @@ impl Carrier {
         let (ring, talk) = match outcome {
             Outcome::NotPlaced => (20..60, 0..1),
             Outcome::NoAnswer => (300..600, 0..1),
-            Outcome::Busy | Outcome::Failed | Outcome::InvalidNumber | Outcome::Abandoned => {
-                (50..150, 0..1)
-            }
+            Outcome::Busy | Outcome::Failed | Outcome::InvalidNumber | Outcome::Abandoned => (50..150, 0..1),
             Outcome::Voicemail => (150..300, 50..200),
             _ => (100..250, 150..350),
         };
         let mut millis = |range| Duration::from_millis(self.0.random_range(range));
-        Call {
-            outcome,
-            ring: millis(ring),
-            talk: millis(talk),
-        }
+        Call { outcome, ring: millis(ring), talk: millis(talk) }
     }
 }
 
@@ -79,24 +73,14 @@ mod tests {
 
     #[test]
     fn the_rates_add_up_and_every_outcome_is_drawn() {
-        assert_eq!(
-            OUTCOMES.iter().map(|(_, weight)| weight).sum::<u32>(),
-            1_000
-        );
+        assert_eq!(OUTCOMES.iter().map(|(_, weight)| weight).sum::<u32>(), 1_000);
         let mut carrier = Carrier::new(7);
         let calls: Vec<_> = (0..20_000).map(|_| carrier.place()).collect();
         for (outcome, weight) in OUTCOMES {
             let drawn = calls.iter().filter(|call| call.outcome == outcome).count();
-            assert!(
-                drawn.abs_diff(weight as usize * 20) < 300 && drawn > 0,
-                "{outcome:?}: {drawn}"
-            );
+            assert!(drawn.abs_diff(weight as usize * 20) < 300 && drawn > 0, "{outcome:?}: {drawn}");
         }
-        assert!(
-            calls
-                .iter()
-                .all(|call| call.ring + call.talk <= Duration::from_millis(600))
-        );
+        assert!(calls.iter().all(|call| call.ring + call.talk <= Duration::from_millis(600)));
     }
 
     #[test]

@@ -25,10 +25,9 @@ use super::{
     stop_requested,
 };
 use crate::pb::{
-    BeginCallsRequest, BeginResult, BeginVerdict, Drain, Heartbeat, Lease, LeaseCallsRequest,
-    LeaseCallsResponse, Open, Outcome, OutcomeReport, Received, ReportOutcomesRequest,
-    lease_calls_request::Message as Say, lease_calls_response::Message as Heard,
-    scheduler_service_client::SchedulerServiceClient,
+    BeginCallsRequest, BeginResult, BeginVerdict, Drain, Heartbeat, Lease, LeaseCallsRequest, LeaseCallsResponse, Open,
+    Outcome, OutcomeReport, Received, ReportOutcomesRequest, lease_calls_request::Message as Say,
+    lease_calls_response::Message as Heard, scheduler_service_client::SchedulerServiceClient,
 };
 
 /// Tries for a call to the server before the dialer gives up.
@@ -80,10 +79,7 @@ pub async fn run(args: DialerArgs, client: &Client) -> Result<(), Error> {
         slots: args.slots,
     };
     say(&sender, Say::Open(open)).await;
-    let mut stream = scheduler
-        .lease_calls(ReceiverStream::new(receiver))
-        .await?
-        .into_inner();
+    let mut stream = scheduler.lease_calls(ReceiverStream::new(receiver)).await?.into_inner();
     let mut calls = JoinSet::new();
     let mut heartbeat = interval(Duration::from_secs(1));
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -119,20 +115,12 @@ pub async fn run(args: DialerArgs, client: &Client) -> Result<(), Error> {
     while let Some(done) = calls.join_next().await {
         ended(done)?;
     }
-    if draining {
-        Ok(())
-    } else {
-        Err(Error::Failed("the engine ended the stream".into()))
-    }
+    if draining { Ok(()) } else { Err(Error::Failed("the engine ended the stream".into())) }
 }
 
 /// A send that fails means that the stream is over, which the receiving side reports.
 async fn say(sender: &mpsc::Sender<LeaseCallsRequest>, message: Say) {
-    let _ = sender
-        .send(LeaseCallsRequest {
-            message: Some(message),
-        })
-        .await;
+    let _ = sender.send(LeaseCallsRequest { message: Some(message) }).await;
 }
 
 fn ended(done: Result<Result<(), Error>, tokio::task::JoinError>) -> Result<(), Error> {
@@ -149,11 +137,7 @@ impl Dialer {
         let mut call = lock(&self.carrier).place();
         if Instant::now() >= dead_at {
             // The permit came too late: somebody else may be allowed by now, so nothing rings.
-            call = Call {
-                outcome: Outcome::NotPlaced,
-                ring: Duration::ZERO,
-                talk: Duration::ZERO,
-            };
+            call = Call { outcome: Outcome::NotPlaced, ring: Duration::ZERO, talk: Duration::ZERO };
         }
         sleep(call.ring + call.talk).await;
         let ended_us = now_us();
@@ -167,9 +151,7 @@ impl Dialer {
             ended_us,
             outcome: crate::cli::views::outcome(call.outcome.into()),
             promises_us,
-            promised_us: lease
-                .callback_at
-                .map(|at| at.seconds as u64 * 1_000_000 + at.nanos as u64 / 1_000),
+            promised_us: lease.callback_at.map(|at| at.seconds as u64 * 1_000_000 + at.nanos as u64 / 1_000),
         };
         log::append(&mut lock(&self.log), &record)?;
         self.report(&lease, &call, ended_us, promises_us).await
@@ -190,15 +172,11 @@ impl Dialer {
             let result = answer.into_iter().next().unwrap_or_default();
             match result.verdict() {
                 BeginVerdict::Permitted => {
-                    let within = result
-                        .dial_within
-                        .and_then(|within| Duration::try_from(within).ok());
+                    let within = result.dial_within.and_then(|within| Duration::try_from(within).ok());
                     return Ok(Some(sent + within.unwrap_or_default()));
                 }
                 BeginVerdict::Wait => {
-                    let pause = result
-                        .retry_after
-                        .and_then(|pause| Duration::try_from(pause).ok());
+                    let pause = result.retry_after.and_then(|pause| Duration::try_from(pause).ok());
                     sleep(pause.unwrap_or(Duration::from_millis(100))).await;
                 }
                 BeginVerdict::Refused | BeginVerdict::Unspecified => return Ok(None),
@@ -206,13 +184,7 @@ impl Dialer {
         }
     }
 
-    async fn report(
-        &self,
-        lease: &Lease,
-        call: &Call,
-        ended_us: u64,
-        promises_us: Option<u64>,
-    ) -> Result<(), Error> {
+    async fn report(&self, lease: &Lease, call: &Call, ended_us: u64, promises_us: Option<u64>) -> Result<(), Error> {
         let length = |of: Duration| prost_types::Duration::try_from(of).ok();
         let outcome = OutcomeReport {
             lease_id: lease.lease_id.clone(),
@@ -235,13 +207,8 @@ async fn begin(
     Ok(scheduler.begin_calls(request).await?.into_inner().results)
 }
 
-async fn report(
-    mut scheduler: SchedulerServiceClient<Channel>,
-    report: OutcomeReport,
-) -> Result<(), Error> {
-    let request = ReportOutcomesRequest {
-        reports: vec![report],
-    };
+async fn report(mut scheduler: SchedulerServiceClient<Channel>, report: OutcomeReport) -> Result<(), Error> {
+    let request = ReportOutcomesRequest { reports: vec![report] };
     scheduler.report_outcomes(request).await?;
     Ok(())
 }
@@ -255,12 +222,7 @@ where
     loop {
         match call().await {
             Err(error) if error.is_transient() && tries < TRIES_MAX => {
-                sleep(
-                    error
-                        .retry_after()
-                        .unwrap_or(Duration::from_millis(100 << tries)),
-                )
-                .await;
+                sleep(error.retry_after().unwrap_or(Duration::from_millis(100 << tries))).await;
                 tries += 1;
             }
             done => return done,
@@ -269,10 +231,7 @@ where
 }
 
 fn instant(us: u64) -> prost_types::Timestamp {
-    prost_types::Timestamp {
-        seconds: (us / 1_000_000) as i64,
-        nanos: (us % 1_000_000 * 1_000) as i32,
-    }
+    prost_types::Timestamp { seconds: (us / 1_000_000) as i64, nanos: (us % 1_000_000 * 1_000) as i32 }
 }
 
 /// A panic elsewhere leaves a generator and a file that are still good.

@@ -35,14 +35,9 @@ pub struct CallRecord {
 }
 
 /// The present instant: the one place where the demo reads the wall clock.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a witness against the engine does not share its code"
-)]
+#[expect(clippy::disallowed_methods, reason = "a witness against the engine does not share its code")]
 pub fn now_us() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 

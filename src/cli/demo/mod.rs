@@ -30,10 +30,8 @@ const CAMPAIGN_CAPS: [i32; 2] = [30, 50];
 
 /// Arguments of `demo`.
 #[derive(Clone, clap::Args)]
-#[command(
-    after_help = "Needs PostgreSQL's server programs, and no running database.\n\
-        Exits with 1 when the engine broke a promise."
-)]
+#[command(after_help = "Needs PostgreSQL's server programs, and no running database.\n\
+        Exits with 1 when the engine broke a promise.")]
 pub struct DemoArgs {
     /// Go on serving afterwards, until Ctrl-C, and print requests to paste
     #[arg(long)]
@@ -67,11 +65,7 @@ pub async fn run(args: DemoArgs) -> Result<(), Error> {
 
 /// SIGINT, SIGTERM or SIGHUP.
 async fn interrupted() -> Error {
-    let kinds = [
-        SignalKind::interrupt(),
-        SignalKind::terminate(),
-        SignalKind::hangup(),
-    ];
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
     let waits = kinds.map(|kind| {
         Box::pin(async move {
             match signal(kind) {

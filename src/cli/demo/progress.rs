@@ -30,11 +30,7 @@ const SHOWN: [(LeadState, &str); 8] = [
 
 /// The leads in one state.
 pub fn count(stats: &GetCampaignStatsResponse, state: LeadState) -> i64 {
-    stats
-        .counts
-        .iter()
-        .find(|count| count.state() == state)
-        .map_or(0, |count| count.leads)
+    stats.counts.iter().find(|count| count.state() == state).map_or(0, |count| count.leads)
 }
 
 /// What is shown of one run.
@@ -50,54 +46,29 @@ impl Progress {
     pub fn new(leads: u64) -> Self {
         let bars = io::stdout().is_terminal().then(|| {
             let all = MultiProgress::with_draw_target(ProgressDrawTarget::stdout());
-            let style = |template| {
-                ProgressStyle::with_template(template)
-                    .unwrap_or_else(|_| ProgressStyle::default_bar())
-            };
+            let style =
+                |template| ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
             let head = all.add(ProgressBar::no_length().with_style(style("{msg}")));
             let bar = |name| {
-                all.add(
-                    ProgressBar::new(leads)
-                        .with_style(style("{prefix:>17} {bar:50} {pos:>4}"))
-                        .with_prefix(name),
-                )
+                all.add(ProgressBar::new(leads).with_style(style("{prefix:>17} {bar:50} {pos:>4}")).with_prefix(name))
             };
-            let states = SHOWN
-                .map(|(state, _)| bar(views::lead_state(state.into())))
-                .into();
+            let states = SHOWN.map(|(state, _)| bar(views::lead_state(state.into()))).into();
             (head, states)
         });
         let now = Instant::now();
-        Self {
-            began: now,
-            bars,
-            line_at: now,
-            attempts: None,
-        }
+        Self { began: now, bars, line_at: now, attempts: None }
     }
 
     /// Shows the present counts.
-    pub fn show(
-        &mut self,
-        stats: &GetCampaignStatsResponse,
-        status: &GetSchedulerStatusResponse,
-    ) -> Result<(), Error> {
+    pub fn show(&mut self, stats: &GetCampaignStatsResponse, status: &GetSchedulerStatusResponse) -> Result<(), Error> {
         let now = Instant::now();
         if self.bars.is_none() && now < self.line_at {
             return Ok(());
         }
         let (since, before) = self.attempts.unwrap_or((now, stats.attempts));
         let seconds = (now - since).as_secs_f64();
-        let rate = if seconds > 0.0 {
-            (stats.attempts - before) as f64 / seconds
-        } else {
-            0.0
-        };
-        let cap = status
-            .settings
-            .as_ref()
-            .and_then(|settings| settings.max_concurrency)
-            .unwrap_or_default();
+        let rate = if seconds > 0.0 { (stats.attempts - before) as f64 / seconds } else { 0.0 };
+        let cap = status.settings.as_ref().and_then(|settings| settings.max_concurrency).unwrap_or_default();
         let head = format!(
             "{:5.1} s  {:2} slots of {cap} taken, {:2} calls under way, {rate:3.0} attempts/s",
             (now - self.began).as_secs_f64(),

@@ -24,9 +24,8 @@ use crate::{
         views,
     },
     pb::{
-        CampaignRules, GetCampaignStatsRequest, GetCampaignStatsResponse,
-        GetSchedulerStatusRequest, LeadState, ResetCampaignRequest, StartCampaignRequest,
-        UpdateCampaignRequest,
+        CampaignRules, GetCampaignStatsRequest, GetCampaignStatsResponse, GetSchedulerStatusRequest, LeadState,
+        ResetCampaignRequest, StartCampaignRequest, UpdateCampaignRequest,
     },
 };
 
@@ -36,9 +35,7 @@ const RUN_SECONDS_MAX: [u64; 2] = [20, 15];
 
 /// Plays it all; an error when the engine broke a promise.
 pub async fn play(stage: &mut Stage, args: &DemoArgs) -> Result<(), Error> {
-    let seed = args
-        .seed
-        .unwrap_or_else(|| rand::random_range(0..1_000_000));
+    let seed = args.seed.unwrap_or_else(|| rand::random_range(0..1_000_000));
     say("starting the engine on a private PostgreSQL ...")?;
     stage.start_engine().await?;
     let mut clients = connect(stage.server()).await?;
@@ -46,52 +43,28 @@ pub async fn play(stage: &mut Stage, args: &DemoArgs) -> Result<(), Error> {
     settle(&mut clients).await?;
     let campaign_id = create(&mut clients).await?;
     let imported = import_leads(&clients, stage, &campaign_id).await?;
-    let start = StartCampaignRequest {
-        campaign_id: campaign_id.clone(),
-        ..Default::default()
-    };
+    let start = StartCampaignRequest { campaign_id: campaign_id.clone(), ..Default::default() };
     clients.campaigns.start_campaign(start).await?;
     let mut logs = Vec::new();
     for dialer in 0..u64::from(args.dialers) {
         let slots = (SLOTS / i32::from(args.dialers)).max(1);
         logs.push(stage.start_dialer(&campaign_id, slots, seed.wrapping_add(dialer))?);
     }
-    say(format!(
-        "\nFirst run: the campaign's cap of {} binds.",
-        CAMPAIGN_CAPS[0]
-    ))?;
-    let first = watch(
-        &mut clients,
-        stage,
-        &campaign_id,
-        imported.created,
-        RUN_SECONDS_MAX[0],
-    )
-    .await?;
+    say(format!("\nFirst run: the campaign's cap of {} binds.", CAMPAIGN_CAPS[0]))?;
+    let first = watch(&mut clients, stage, &campaign_id, imported.created, RUN_SECONDS_MAX[0]).await?;
     say("\nReset: whoever was not reached is called again.")?;
     let switched_us = reset(&mut clients, &campaign_id).await?;
     say(format!(
         "\nSecond run: the campaign may take {}, so the engine's cap of {ENGINE_CAP} binds.",
         CAMPAIGN_CAPS[1]
     ))?;
-    watch(
-        &mut clients,
-        stage,
-        &campaign_id,
-        imported.created,
-        RUN_SECONDS_MAX[1],
-    )
-    .await?;
+    watch(&mut clients, stage, &campaign_id, imported.created, RUN_SECONDS_MAX[1]).await?;
     stage.stop_dialers().await?;
     let last = stats(&mut clients, &campaign_id).await?;
     show_states(&first, &last)?;
     say("\nRefused rows of the file, bad on purpose:")?;
     show_refused(&imported, 20)?;
-    let records = logs
-        .iter()
-        .map(|log| log::read(log))
-        .collect::<Result<Vec<_>, _>>()?
-        .concat();
+    let records = logs.iter().map(|log| log::read(log)).collect::<Result<Vec<_>, _>>()?.concat();
     let kept = conclude_with(&records, switched_us, last.attempts);
     if args.keep {
         keep(stage, &campaign_id).await?;
@@ -100,22 +73,9 @@ pub async fn play(stage: &mut Stage, args: &DemoArgs) -> Result<(), Error> {
 }
 
 fn conclude_with(records: &[CallRecord], switched_us: u64, attempts: i64) -> Result<(), Error> {
-    let [engine, first_run, second_run] =
-        [ENGINE_CAP, CAMPAIGN_CAPS[0], CAMPAIGN_CAPS[1]].map(|cap| cap as usize);
-    say(format!(
-        "\n{} permits, each written down by the dialer that used it:",
-        records.len()
-    ))?;
-    conclude(&examine(
-        records,
-        Caps {
-            engine,
-            first_run,
-            second_run,
-            switched_us,
-        },
-        attempts,
-    ))
+    let [engine, first_run, second_run] = [ENGINE_CAP, CAMPAIGN_CAPS[0], CAMPAIGN_CAPS[1]].map(|cap| cap as usize);
+    say(format!("\n{} permits, each written down by the dialer that used it:", records.len()))?;
+    conclude(&examine(records, Caps { engine, first_run, second_run, switched_us }, attempts))
 }
 
 /// Shows a run until nothing is left to do, or its time is over.
@@ -132,25 +92,14 @@ async fn watch(
     loop {
         stage.check()?;
         let now = stats(clients, campaign_id).await?;
-        let status = clients
-            .scheduler
-            .get_scheduler_status(GetSchedulerStatusRequest {})
-            .await?
-            .into_inner();
+        let status = clients.scheduler.get_scheduler_status(GetSchedulerStatusRequest {}).await?.into_inner();
         progress.show(&now, &status)?;
         quiet = if is_quiet(&now) { quiet + 1 } else { 0 };
         let over = began.elapsed() > Duration::from_secs(seconds_max);
         if quiet == 2 || over {
             progress.finish();
             let seconds = began.elapsed().as_secs_f64();
-            say(format!(
-                "{seconds:.1} s{}",
-                if over {
-                    ", cut short"
-                } else {
-                    ", nothing left to do"
-                }
-            ))?;
+            say(format!("{seconds:.1} s{}", if over { ", cut short" } else { ", nothing left to do" }))?;
             return Ok(now);
         }
         sleep(Duration::from_millis(250)).await;
@@ -169,50 +118,26 @@ fn is_quiet(stats: &GetCampaignStatsResponse) -> bool {
 /// Resets and moves the campaign's cap; answers the instant from which the new cap holds.
 async fn reset(clients: &mut Clients, campaign_id: &str) -> Result<u64, Error> {
     let switched_us = now_us();
-    let rules = CampaignRules {
-        max_concurrency: Some(CAMPAIGN_CAPS[1]),
-        ..CampaignRules::default()
-    };
+    let rules = CampaignRules { max_concurrency: Some(CAMPAIGN_CAPS[1]), ..CampaignRules::default() };
     let update = UpdateCampaignRequest {
         campaign_id: campaign_id.to_owned(),
         rules: Some(rules),
-        update_mask: Some(prost_types::FieldMask {
-            paths: vec!["rules.max_concurrency".into()],
-        }),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["rules.max_concurrency".into()] }),
         ..UpdateCampaignRequest::default()
     };
     clients.campaigns.update_campaign(update).await?;
-    let request = ResetCampaignRequest {
-        campaign_id: campaign_id.to_owned(),
-        ..Default::default()
-    };
-    let reset = clients
-        .campaigns
-        .reset_campaign(request)
-        .await?
-        .into_inner();
+    let request = ResetCampaignRequest { campaign_id: campaign_id.to_owned(), ..Default::default() };
+    let reset = clients.campaigns.reset_campaign(request).await?.into_inner();
     show_reset(&reset, false, Format::Table)?;
     Ok(switched_us)
 }
 
-async fn stats(
-    clients: &mut Clients,
-    campaign_id: &str,
-) -> Result<GetCampaignStatsResponse, Error> {
-    let request = GetCampaignStatsRequest {
-        campaign_id: campaign_id.to_owned(),
-    };
-    Ok(clients
-        .campaigns
-        .get_campaign_stats(request)
-        .await?
-        .into_inner())
+async fn stats(clients: &mut Clients, campaign_id: &str) -> Result<GetCampaignStatsResponse, Error> {
+    let request = GetCampaignStatsRequest { campaign_id: campaign_id.to_owned() };
+    Ok(clients.campaigns.get_campaign_stats(request).await?.into_inner())
 }
 
-fn show_states(
-    first: &GetCampaignStatsResponse,
-    last: &GetCampaignStatsResponse,
-) -> Result<(), Error> {
+fn show_states(first: &GetCampaignStatsResponse, last: &GetCampaignStatsResponse) -> Result<(), Error> {
     let mut rows = table(["leads", ">after the first run", ">after the second"]);
     for state in first.counts.iter().map(|count| count.state()) {
         rows.add_row([
@@ -223,21 +148,9 @@ fn show_states(
     }
     let waiting = [first, last].map(|stats| stats.waiting_for_calling_hours.to_string());
     let [before, after] = waiting;
-    rows.add_row([
-        format!("{CLOSED_ZONE}: waiting for their calling hours"),
-        before,
-        after,
-    ]);
-    rows.add_row([
-        "suppressed".to_owned(),
-        first.suppressed.to_string(),
-        last.suppressed.to_string(),
-    ]);
-    rows.add_row([
-        "attempts".to_owned(),
-        first.attempts.to_string(),
-        last.attempts.to_string(),
-    ]);
+    rows.add_row([format!("{CLOSED_ZONE}: waiting for their calling hours"), before, after]);
+    rows.add_row(["suppressed".to_owned(), first.suppressed.to_string(), last.suppressed.to_string()]);
+    rows.add_row(["attempts".to_owned(), first.attempts.to_string(), last.attempts.to_string()]);
     say(format!("\n{rows}"))
 }
 
@@ -254,10 +167,7 @@ async fn keep(stage: &mut Stage, campaign_id: &str) -> Result<(), Error> {
         "\nStill serving; Ctrl-C ends. To paste:".to_owned(),
         format!("  grpcurl -plaintext {address} list"),
         call("GetCampaignStats", ""),
-        call(
-            "ListLeads",
-            ", \"state\": \"LEAD_STATE_INTENT_YES\", \"page_size\": 3",
-        ),
+        call("ListLeads", ", \"state\": \"LEAD_STATE_INTENT_YES\", \"page_size\": 3"),
         call("ResetCampaign", ", \"validate_only\": true"),
         format!("  dialplane --server {server} campaign stats {campaign_id}"),
     ];

@@ -17,25 +17,16 @@ use crate::{
         views,
     },
     pb::{
-        CampaignRules, CreateCampaignRequest, DuplicateAction, GetServerInfoRequest, Outcome,
-        RetryRule, SchedulerSettings, UpdateSchedulerSettingsRequest,
+        CampaignRules, CreateCampaignRequest, DuplicateAction, GetServerInfoRequest, Outcome, RetryRule,
+        SchedulerSettings, UpdateSchedulerSettingsRequest,
     },
 };
 
 const LEADS: &str = include_str!("../../../examples/leads.csv");
 
 /// Says who serves what.
-pub async fn introduce(
-    clients: &mut Clients,
-    stage: &Stage,
-    args: &DemoArgs,
-    seed: u64,
-) -> Result<(), Error> {
-    let info = clients
-        .scheduler
-        .get_server_info(GetServerInfoRequest {})
-        .await?
-        .into_inner();
+pub async fn introduce(clients: &mut Clients, stage: &Stage, args: &DemoArgs, seed: u64) -> Result<(), Error> {
+    let info = clients.scheduler.get_server_info(GetServerInfoRequest {}).await?.into_inner();
     say(format!(
         "dialplane {} serves {} on PostgreSQL {}, tz database {}\n{} dialers; --seed {seed}",
         info.version,
@@ -54,10 +45,7 @@ pub async fn settle(clients: &mut Clients) -> Result<(), Error> {
         session_ttl: Some(millis(8_000)),
         ..SchedulerSettings::default()
     };
-    let request = UpdateSchedulerSettingsRequest {
-        settings: Some(settings),
-        request_id: String::new(),
-    };
+    let request = UpdateSchedulerSettingsRequest { settings: Some(settings), request_id: String::new() };
     clients.scheduler.update_scheduler_settings(request).await?;
     Ok(())
 }
@@ -66,10 +54,7 @@ pub async fn settle(clients: &mut Clients) -> Result<(), Error> {
 pub async fn create(clients: &mut Clients) -> Result<String, Error> {
     let closed = TimeZone::get(CLOSED_ZONE).map_err(|error| Error::Failed(error.to_string()))?;
     let now = Timestamp::from_microsecond(now_us() as i64).unwrap_or_default();
-    let retry = |outcome: Outcome, delay| RetryRule {
-        outcome: outcome.into(),
-        delays: vec![millis(delay)],
-    };
+    let retry = |outcome: Outcome, delay| RetryRule { outcome: outcome.into(), delays: vec![millis(delay)] };
     let rules = CampaignRules {
         default_time_zone: "Europe/London".into(),
         calling_hours: Some(hours_without_now(&closed, now)),
@@ -84,37 +69,15 @@ pub async fn create(clients: &mut Clients) -> Result<String, Error> {
         ],
         ..CampaignRules::default()
     };
-    let open = rules
-        .calling_hours
-        .as_ref()
-        .map(views::hours)
-        .unwrap_or_default()
-        .join(" and ");
-    let request = CreateCampaignRequest {
-        name: "Demo".into(),
-        rules: Some(rules),
-        request_id: String::new(),
-    };
-    let campaign = clients
-        .campaigns
-        .create_campaign(request)
-        .await?
-        .into_inner()
-        .campaign
-        .unwrap_or_default();
-    say(format!(
-        "campaign {}\ncalling hours {open}: open everywhere now but in {CLOSED_ZONE}",
-        campaign.campaign_id
-    ))?;
+    let open = rules.calling_hours.as_ref().map(views::hours).unwrap_or_default().join(" and ");
+    let request = CreateCampaignRequest { name: "Demo".into(), rules: Some(rules), request_id: String::new() };
+    let campaign = clients.campaigns.create_campaign(request).await?.into_inner().campaign.unwrap_or_default();
+    say(format!("campaign {}\ncalling hours {open}: open everywhere now but in {CLOSED_ZONE}", campaign.campaign_id))?;
     Ok(campaign.campaign_id)
 }
 
 /// Imports the file as `leads import` does.
-pub async fn import_leads(
-    clients: &Clients,
-    stage: &Stage,
-    campaign_id: &str,
-) -> Result<Summary, Error> {
+pub async fn import_leads(clients: &Clients, stage: &Stage, campaign_id: &str) -> Result<Summary, Error> {
     let source = CsvSource::open(LEADS.as_bytes(), b',', &[], 100)?;
     let options = ImportOptions {
         campaign_id: campaign_id.to_owned(),
@@ -138,8 +101,5 @@ pub async fn import_leads(
 }
 
 fn millis(of: i64) -> prost_types::Duration {
-    prost_types::Duration {
-        seconds: of / 1_000,
-        nanos: (of % 1_000 * 1_000_000) as i32,
-    }
+    prost_types::Duration { seconds: of / 1_000, nanos: (of % 1_000 * 1_000_000) as i32 }
 }

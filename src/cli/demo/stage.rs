@@ -18,9 +18,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tonic::transport::Endpoint;
-use tonic_health::pb::{
-    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
-};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use uuid::Uuid;
 
 use super::Error;
@@ -51,20 +49,11 @@ impl Stage {
     pub fn build(dir: Option<&Path>) -> Result<Self, Error> {
         let (path, temporary) = match dir {
             Some(dir) => (dir.to_owned(), false),
-            None => (
-                env::temp_dir().join(format!("dialplane-demo-{}", Uuid::new_v4().simple())),
-                true,
-            ),
+            None => (env::temp_dir().join(format!("dialplane-demo-{}", Uuid::new_v4().simple())), true),
         };
         let made = fs::create_dir_all(&path).and_then(|()| path.canonicalize());
         let dir = made.map_err(Error::io(path.display().to_string()))?;
-        Ok(Self {
-            dir,
-            temporary,
-            server: String::new(),
-            engine: None,
-            dialers: Vec::new(),
-        })
+        Ok(Self { dir, temporary, server: String::new(), engine: None, dialers: Vec::new() })
     }
 
     /// Where things of this run go.
@@ -90,22 +79,14 @@ impl Stage {
         drop(listener);
         self.server = format!("http://{address}");
         let mut command = ours()?;
-        command.args([
-            "serve",
-            "--stop-with-stdin",
-            "--listen",
-            &address.to_string(),
-            "--embedded",
-        ]);
+        command.args(["serve", "--stop-with-stdin", "--listen", &address.to_string(), "--embedded"]);
         command.arg(self.path("postgres"));
         self.engine = Some(spawn("engine", command, self.path("engine.log"))?);
         let deadline = Instant::now() + ENGINE_START_WITHIN;
         while !self.serves().await {
             self.check()?;
             if Instant::now() > deadline {
-                return Err(Error::Failed(format!(
-                    "the engine does not serve after {ENGINE_START_WITHIN:?}"
-                )));
+                return Err(Error::Failed(format!("the engine does not serve after {ENGINE_START_WITHIN:?}")));
             }
             sleep(Duration::from_millis(50)).await;
         }
@@ -116,48 +97,21 @@ impl Stage {
         let Ok(endpoint) = Endpoint::from_shared(self.server.clone()) else {
             return false;
         };
-        let Ok(channel) = endpoint
-            .connect_timeout(Duration::from_secs(2))
-            .connect()
-            .await
-        else {
+        let Ok(channel) = endpoint.connect_timeout(Duration::from_secs(2)).connect().await else {
             return false;
         };
-        let answer = HealthClient::new(channel)
-            .check(HealthCheckRequest::default())
-            .await;
+        let answer = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
         answer.is_ok_and(|answer| answer.into_inner().status() == ServingStatus::Serving)
     }
 
     /// Starts a dialer with these arguments; its log is the answer.
-    pub fn start_dialer(
-        &mut self,
-        campaign: &str,
-        slots: i32,
-        seed: u64,
-    ) -> Result<PathBuf, Error> {
+    pub fn start_dialer(&mut self, campaign: &str, slots: i32, seed: u64) -> Result<PathBuf, Error> {
         let name = format!("demo-{}", self.dialers.len() + 1);
         // By campaign: with --dir the logs of earlier demos stay.
         let log = self.path(&format!("{campaign}-{name}.jsonl"));
         let mut command = ours()?;
-        command.args([
-            "demo-dialer",
-            "--server",
-            &self.server,
-            "--campaign",
-            campaign,
-            "--name",
-            &name,
-        ]);
-        command
-            .args([
-                "--slots",
-                &slots.to_string(),
-                "--seed",
-                &seed.to_string(),
-                "--log",
-            ])
-            .arg(&log);
+        command.args(["demo-dialer", "--server", &self.server, "--campaign", campaign, "--name", &name]);
+        command.args(["--slots", &slots.to_string(), "--seed", &seed.to_string(), "--log"]).arg(&log);
         let output = self.path(&format!("{name}.log"));
         self.dialers.push(spawn(&name, command, output)?);
         Ok(log)
@@ -167,10 +121,7 @@ impl Stage {
     pub fn check(&mut self) -> Result<(), Error> {
         for player in self.engine.iter_mut().chain(&mut self.dialers) {
             if let Ok(Some(status)) = player.child.try_wait() {
-                return Err(Error::Failed(format!(
-                    "{} ended early: {status}",
-                    player.name
-                )));
+                return Err(Error::Failed(format!("{} ended early: {status}", player.name)));
             }
         }
         Ok(())
@@ -189,10 +140,7 @@ impl Stage {
                 Ok(_) => spoilt = Some(format!("{} failed: {}", player.name, tail(&player.output))),
                 Err(_) => {
                     let _ = player.child.kill().await;
-                    spoilt = Some(format!(
-                        "{} did not drain within {DIALER_STOP_WITHIN:?}",
-                        player.name
-                    ));
+                    spoilt = Some(format!("{} did not drain within {DIALER_STOP_WITHIN:?}", player.name));
                 }
             }
         }
@@ -214,10 +162,7 @@ impl Stage {
         let _ = self.stop_dialers().await;
         if let Some(mut engine) = self.engine.take() {
             terminate(&engine.child);
-            if timeout(ENGINE_STOP_WITHIN, engine.child.wait())
-                .await
-                .is_err()
-            {
+            if timeout(ENGINE_STOP_WITHIN, engine.child.wait()).await.is_err() {
                 let _ = engine.child.kill().await;
             }
         }
@@ -235,8 +180,7 @@ impl Drop for Stage {
 
 /// This program, without settings from our environment: the demo's engine must not meet a real database.
 fn ours() -> Result<Command, Error> {
-    let mut command =
-        Command::new(env::current_exe().map_err(Error::io("this program's own path"))?);
+    let mut command = Command::new(env::current_exe().map_err(Error::io("this program's own path"))?);
     for (name, _) in env::vars_os() {
         if name == "DATABASE_URL" || name.to_string_lossy().starts_with("DIALPLANE_") {
             command.env_remove(name);
@@ -250,20 +194,9 @@ fn ours() -> Result<Command, Error> {
 fn spawn(name: &str, mut command: Command, output: PathBuf) -> Result<Player, Error> {
     let file = File::create(&output).and_then(|file| Ok((file.try_clone()?, file)));
     let (out, err) = file.map_err(Error::io(output.display().to_string()))?;
-    command
-        .stdin(Stdio::piped())
-        .stdout(out)
-        .stderr(err)
-        .process_group(0)
-        .kill_on_drop(true);
-    let child = command
-        .spawn()
-        .map_err(Error::io(format!("cannot start {name}")))?;
-    Ok(Player {
-        name: name.to_owned(),
-        child,
-        output,
-    })
+    command.stdin(Stdio::piped()).stdout(out).stderr(err).process_group(0).kill_on_drop(true);
+    let child = command.spawn().map_err(Error::io(format!("cannot start {name}")))?;
+    Ok(Player { name: name.to_owned(), child, output })
 }
 
 fn terminate(child: &Child) {

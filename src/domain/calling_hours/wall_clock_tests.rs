@@ -43,28 +43,17 @@ fn changes(zone: &TimeZone, year: i32) -> Vec<DateTime<Utc>> {
     let first = at(&format!("{year}-01-01T00:00:00Z"));
     let offset = |at: DateTime<Utc>| zone.local(at) - at.naive_utc();
     let days = (0..366).map(|day| first + TimeDelta::days(day));
-    days.filter(|&day| offset(day) != offset(day + TimeDelta::days(1)))
-        .collect()
+    days.filter(|&day| offset(day) != offset(day + TimeDelta::days(1))).collect()
 }
 
 fn any_spans() -> impl Strategy<Value = Vec<CallingSpan>> {
     // Half of the times lie in the small hours, where clocks change.
-    let minute = || {
-        prop_oneof![
-            0_u16..240,
-            0_u16..1440,
-            (0_u16..96).prop_map(|quarter| quarter * 15)
-        ]
-    };
+    let minute = || prop_oneof![0_u16..240, 0_u16..1440, (0_u16..96).prop_map(|quarter| quarter * 15)];
     let days = prop::collection::vec(0_usize..7, 1..8);
     let span = (days, minute(), minute()).prop_map(|(days, start_minute, end)| CallingSpan {
         weekdays: days.into_iter().map(|day| ALL[day]).collect(),
         start_minute,
-        end_minute: if end == start_minute || end == 0 {
-            1440
-        } else {
-            end
-        },
+        end_minute: if end == start_minute || end == 0 { 1440 } else { end },
     });
     prop::collection::vec(span, 1..6)
 }

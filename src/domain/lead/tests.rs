@@ -4,10 +4,7 @@
 use std::time::Duration;
 
 use CampaignState::{Archived, Draft, Paused, Running};
-use LeadState::{
-    Consumed, DialingIntent, Eligible, Failed, IntentNo, IntentNoAnswer, IntentYes, Ready,
-    Scheduled,
-};
+use LeadState::{Consumed, DialingIntent, Eligible, Failed, IntentNo, IntentNoAnswer, IntentYes, Ready, Scheduled};
 use proptest::{prelude::*, sample::subsequence};
 
 use super::*;
@@ -22,25 +19,15 @@ fn at(minute: i64) -> Instant {
 
 /// A report on the attempt `seq`, which began at minute `seq * 100`.
 fn said(seq: i32, outcome: Outcome) -> Fact {
-    Fact {
-        seq,
-        outcome,
-        begun_at: at(i64::from(seq) * 100),
-        callback_at: None,
-    }
+    Fact { seq, outcome, begun_at: at(i64::from(seq) * 100), callback_at: None }
 }
 
 fn callback(seq: i32, minute: i64) -> Fact {
-    Fact {
-        callback_at: Some(at(minute)),
-        ..said(seq, Outcome::CallbackRequested)
-    }
+    Fact { callback_at: Some(at(minute)), ..said(seq, Outcome::CallbackRequested) }
 }
 
 fn after(facts: &[Fact]) -> Facts {
-    facts
-        .iter()
-        .fold(Facts::default(), |all, fact| all.merge(*fact))
+    facts.iter().fold(Facts::default(), |all, fact| all.merge(*fact))
 }
 
 /// `times` attempts from `seq` on that all came to this.
@@ -54,43 +41,26 @@ fn by_default(facts: &Facts, now: i64) -> Verdict {
 }
 
 fn verdict(state: LeadState, due: Option<i64>) -> Verdict {
-    Verdict {
-        state,
-        due_at: due.map(at),
-    }
+    Verdict { state, due_at: due.map(at) }
 }
 
 // ---- Every state x every outcome -----------------------------------------------------------------
 
 /// Leads as they stand in every state that can be leased.
 fn leasable() -> Vec<(LeadState, Facts)> {
-    let by_hand = |facts: Facts| Facts {
-        callback_at: Some(at(2_000)),
-        ..facts
-    };
+    let by_hand = |facts: Facts| Facts { callback_at: Some(at(2_000)), ..facts };
     let undialable = after(&in_a_row(1, 20, Outcome::NotPlaced));
     let mut leads = vec![
         (Eligible, Facts::default()),
         (Eligible, after(&in_a_row(1, 3, Outcome::NotPlaced))),
         (Failed, undialable),
         (Scheduled, after(&[callback(1, 2_000)])),
-        (
-            Scheduled,
-            after(&[callback(1, 2_000), said(2, Outcome::NotPlaced)]),
-        ),
-        (
-            Scheduled,
-            after(&[callback(1, 150), said(2, Outcome::Busy), callback(3, 2_000)]),
-        ),
+        (Scheduled, after(&[callback(1, 2_000), said(2, Outcome::NotPlaced)])),
+        (Scheduled, after(&[callback(1, 150), said(2, Outcome::Busy), callback(3, 2_000)])),
         (Scheduled, by_hand(Facts::default())),
         (Scheduled, by_hand(after(&[said(1, Outcome::Unknown)]))),
     ];
-    for outcome in [
-        Outcome::NoAnswer,
-        Outcome::Voicemail,
-        Outcome::Busy,
-        Outcome::Abandoned,
-    ] {
+    for outcome in [Outcome::NoAnswer, Outcome::Voicemail, Outcome::Busy, Outcome::Abandoned] {
         leads.push((IntentNoAnswer, after(&[said(1, outcome)])));
     }
     for outcome in [Outcome::Failed, Outcome::InvalidNumber, Outcome::Unknown] {
@@ -106,10 +76,7 @@ fn every_outcome_of_a_fresh_attempt_does_to_every_leasable_lead_what_the_table_s
         assert_eq!(prior.state(), state, "{prior:?}");
         for outcome in Outcome::ALL {
             let promised = (outcome == Outcome::CallbackRequested).then(|| at(4_000));
-            let fact = Fact {
-                callback_at: promised,
-                ..said(30, outcome)
-            };
+            let fact = Fact { callback_at: promised, ..said(30, outcome) };
             let facts = prior.merge(fact);
             let (new_state, due) = match outcome {
                 Outcome::IntentYes => (IntentYes, None),
@@ -140,29 +107,12 @@ fn every_outcome_of_a_fresh_attempt_does_to_every_leasable_lead_what_the_table_s
                 }
             };
             let got = facts.verdict(&RetryPolicy::default(), at(NOW));
-            assert_eq!(
-                got,
-                Verdict {
-                    state: new_state,
-                    due_at: due
-                },
-                "{outcome:?} of {prior:?}"
-            );
+            assert_eq!(got, Verdict { state: new_state, due_at: due }, "{outcome:?} of {prior:?}");
 
             let rang = outcome != Outcome::NotPlaced;
             assert_eq!(outcome.counts(), rang);
-            assert_eq!(
-                facts.rang_at,
-                if rang {
-                    Some(fact.begun_at)
-                } else {
-                    prior.rang_at
-                }
-            );
-            assert_eq!(
-                facts.callback_at,
-                if rang { promised } else { prior.callback_at }
-            );
+            assert_eq!(facts.rang_at, if rang { Some(fact.begun_at) } else { prior.rang_at });
+            assert_eq!(facts.callback_at, if rang { promised } else { prior.callback_at });
             assert_eq!((facts.last_seq, facts.last_outcome), (30, Some(outcome)));
         }
     }
@@ -179,9 +129,7 @@ fn the_twentieth_not_placed_in_a_row_fails_the_lead_and_the_nineteenth_does_not(
     assert_eq!(by_default(&facts, 0), verdict(Eligible, Some(15)));
     let facts = after(&in_a_row(1, 20, Outcome::NotPlaced));
     assert_eq!(by_default(&facts, 0), verdict(Failed, None));
-    let broken = facts
-        .merge(said(21, Outcome::Busy))
-        .merge(said(22, Outcome::NotPlaced));
+    let broken = facts.merge(said(21, Outcome::Busy)).merge(said(22, Outcome::NotPlaced));
     assert_eq!(by_default(&broken, 0).state, Eligible);
 }
 
@@ -192,14 +140,8 @@ fn a_promise_sticks_however_often_the_call_was_not_placed() {
         let all = in_a_row(2, times, Outcome::NotPlaced);
         all.into_iter().fold(promised, Facts::merge)
     };
-    assert_eq!(
-        by_default(&refused(19), 9_000),
-        verdict(Scheduled, Some(9_015))
-    );
-    assert_eq!(
-        by_default(&refused(20), 9_000),
-        verdict(Scheduled, Some(9_015))
-    );
+    assert_eq!(by_default(&refused(19), 9_000), verdict(Scheduled, Some(9_015)));
+    assert_eq!(by_default(&refused(20), 9_000), verdict(Scheduled, Some(9_015)));
     assert_eq!(refused(20).callback_at, Some(at(150)));
 }
 
@@ -213,25 +155,15 @@ fn a_promise_that_was_not_placed_waits_for_both_its_instant_and_the_back_off() {
 
 #[test]
 fn unknown_is_never_followed_at_once_even_by_a_promise() {
-    let late = after(&[
-        said(1, Outcome::Unknown),
-        callback(1, 230),
-        said(2, Outcome::Unknown),
-    ]);
+    let late = after(&[said(1, Outcome::Unknown), callback(1, 230), said(2, Outcome::Unknown)]);
     assert_eq!(by_default(&late, 260), verdict(Scheduled, Some(320)));
 }
 
 #[test]
 fn a_promise_outlives_an_attempt_that_rang_before_its_instant() {
     for outcome in [Outcome::Voicemail, Outcome::Unknown, Outcome::InvalidNumber] {
-        assert_eq!(
-            after(&[callback(1, 201), said(2, outcome)]).state(),
-            Scheduled
-        );
-        assert_ne!(
-            after(&[callback(1, 200), said(2, outcome)]).state(),
-            Scheduled
-        );
+        assert_eq!(after(&[callback(1, 201), said(2, outcome)]).state(), Scheduled);
+        assert_ne!(after(&[callback(1, 200), said(2, outcome)]).state(), Scheduled);
     }
 }
 
@@ -244,25 +176,15 @@ fn a_promise_in_the_past_is_due_at_its_instant() {
 #[test]
 fn a_sixth_callback_is_as_if_nobody_had_answered_for_the_first_time() {
     let hours = Duration::from_hours;
-    let policy = RetryPolicy::new(vec![(
-        Outcome::NoAnswer,
-        vec![hours(1), hours(2), hours(3)],
-    )]);
+    let policy = RetryPolicy::new(vec![(Outcome::NoAnswer, vec![hours(1), hours(2), hours(3)])]);
     let policy = policy.unwrap();
-    let promises: Vec<Fact> = (1..=7)
-        .map(|seq| callback(seq, i64::from(seq) * 100 + 50))
-        .collect();
+    let promises: Vec<Fact> = (1..=7).map(|seq| callback(seq, i64::from(seq) * 100 + 50)).collect();
     let told = |n: usize| after(&promises[..n]).verdict(&policy, at(1_000));
     assert_eq!(told(5), verdict(Scheduled, Some(550)));
     assert_eq!(told(6), verdict(IntentNoAnswer, Some(1_060)));
     assert_eq!(told(7), verdict(IntentNoAnswer, Some(1_120)));
-    let anew = after(&promises)
-        .merge(said(8, Outcome::Busy))
-        .merge(callback(9, 950));
-    assert_eq!(
-        anew.verdict(&policy, at(1_000)),
-        verdict(IntentNoAnswer, Some(1_060))
-    );
+    let anew = after(&promises).merge(said(8, Outcome::Busy)).merge(callback(9, 950));
+    assert_eq!(anew.verdict(&policy, at(1_000)), verdict(IntentNoAnswer, Some(1_060)));
 }
 
 #[test]
@@ -333,27 +255,17 @@ fn within_an_attempt_a_later_report_wins_only_if_it_ranks_higher() {
         (Outcome::DoNotCall, Outcome::IntentYes, IntentYes),
         (Outcome::IntentYes, Outcome::IntentNo, IntentYes),
     ] {
-        assert_eq!(
-            after(&[said(1, first), said(1, second)]).state(),
-            stands,
-            "{first:?}"
-        );
+        assert_eq!(after(&[said(1, first), said(1, second)]).state(), stands, "{first:?}");
     }
 }
 
 #[test]
 fn a_callback_that_turns_out_to_be_a_refusal_is_a_refusal_in_either_order() {
     for refusal in [Outcome::IntentNo, Outcome::DoNotCall] {
-        for reports in [
-            [callback(1, 900), said(1, refusal)],
-            [said(1, refusal), callback(1, 900)],
-        ] {
+        for reports in [[callback(1, 900), said(1, refusal)], [said(1, refusal), callback(1, 900)]] {
             let facts = after(&reports);
             assert_eq!(by_default(&facts, 105), verdict(IntentNo, None));
-            assert_eq!(
-                (facts.callback_at, facts.conversation),
-                (None, Some((1, refusal)))
-            );
+            assert_eq!((facts.callback_at, facts.conversation), (None, Some((1, refusal))));
         }
     }
 }
@@ -361,18 +273,14 @@ fn a_callback_that_turns_out_to_be_a_refusal_is_a_refusal_in_either_order() {
 #[test]
 fn a_second_callback_of_one_attempt_neither_moves_the_promise_nor_counts() {
     let facts = after(&[callback(1, 900), callback(1, 900), callback(1, 950)]);
-    assert_eq!(
-        (facts.callback_at, facts.callbacks, facts.streak),
-        (Some(at(900)), 1, 1)
-    );
+    assert_eq!((facts.callback_at, facts.callbacks, facts.streak), (Some(at(900)), 1, 1));
     let facts = facts.merge(callback(2, 980)).merge(callback(1, 900));
     assert_eq!((facts.callback_at, facts.callbacks), (Some(at(980)), 2));
 }
 
 #[test]
 fn a_late_promise_is_spent_if_an_attempt_rang_for_it_meanwhile() {
-    let late =
-        |promised, meanwhile| after(&[said(1, Outcome::Unknown), meanwhile, callback(1, promised)]);
+    let late = |promised, meanwhile| after(&[said(1, Outcome::Unknown), meanwhile, callback(1, promised)]);
     assert_eq!(late(200, said(2, Outcome::Busy)).state(), IntentNoAnswer);
     assert_eq!(late(201, said(2, Outcome::Busy)).state(), Scheduled);
     assert_eq!(late(200, said(2, Outcome::NotPlaced)).state(), Scheduled);
@@ -381,10 +289,7 @@ fn a_late_promise_is_spent_if_an_attempt_rang_for_it_meanwhile() {
 /// The digest does not remember what was before: an attempt that was UNKNOWN once has rung for good.
 #[test]
 fn a_promise_spent_on_unknown_stays_spent_when_not_placed_comes_late() {
-    for reports in [
-        [Outcome::Unknown, Outcome::NotPlaced],
-        [Outcome::NotPlaced, Outcome::Unknown],
-    ] {
+    for reports in [[Outcome::Unknown, Outcome::NotPlaced], [Outcome::NotPlaced, Outcome::Unknown]] {
         let facts = after(&[callback(1, 150), said(2, reports[0]), said(2, reports[1])]);
         assert_eq!((facts.state(), facts.callback_at), (Eligible, None));
     }
@@ -392,15 +297,8 @@ fn a_promise_spent_on_unknown_stays_spent_when_not_placed_comes_late() {
 
 #[test]
 fn an_interest_of_any_attempt_beats_every_newer_refusal() {
-    let newer = [
-        said(2, Outcome::IntentNo),
-        said(3, Outcome::DoNotCall),
-        callback(4, 900),
-    ];
-    assert_eq!(
-        after(&newer).merge(said(1, Outcome::IntentYes)).state(),
-        IntentYes
-    );
+    let newer = [said(2, Outcome::IntentNo), said(3, Outcome::DoNotCall), callback(4, 900)];
+    assert_eq!(after(&newer).merge(said(1, Outcome::IntentYes)).state(), IntentYes);
 }
 
 // ---- Every order of reports ----------------------------------------------------------------------
@@ -432,22 +330,16 @@ fn history(attempts_max: usize, reports_max: usize) -> impl Strategy<Value = Vec
     let attempt = (1..=2_i32, 1..=3_i64, ranks, 0..42_usize, 0..=16_i64);
     prop::collection::vec(attempt, 1..=attempts_max).prop_map(|attempts| {
         let (mut seq, mut begun) = (0, 0);
-        let report =
-            |(seq_gap, gap, ranks, which, promised): (i32, i64, Vec<usize>, usize, i64)| {
-                seq += seq_gap;
-                begun += gap;
-                let fact = |rank: usize| {
-                    let outcome = RANKS[rank][which % RANKS[rank].len()];
-                    let callback_at = (rank == 2).then(|| at(promised * 10));
-                    Fact {
-                        seq,
-                        outcome,
-                        begun_at: at(begun * 10),
-                        callback_at,
-                    }
-                };
-                ranks.into_iter().map(fact).collect()
+        let report = |(seq_gap, gap, ranks, which, promised): (i32, i64, Vec<usize>, usize, i64)| {
+            seq += seq_gap;
+            begun += gap;
+            let fact = |rank: usize| {
+                let outcome = RANKS[rank][which % RANKS[rank].len()];
+                let callback_at = (rank == 2).then(|| at(promised * 10));
+                Fact { seq, outcome, begun_at: at(begun * 10), callback_at }
             };
+            ranks.into_iter().map(fact).collect()
+        };
         attempts.into_iter().map(report).collect()
     })
 }
@@ -458,68 +350,28 @@ fn few_reports() -> impl Strategy<Value = Vec<Attempt>> {
 }
 
 /// What must not depend on order.
-type Told = (
-    LeadState,
-    Option<(i32, Outcome)>,
-    Option<Instant>,
-    i32,
-    Option<Outcome>,
-    Option<Instant>,
-);
+type Told = (LeadState, Option<(i32, Outcome)>, Option<Instant>, i32, Option<Outcome>, Option<Instant>);
 
 fn told(facts: &Facts) -> Told {
-    let Facts {
-        conversation,
-        callback_at,
-        last_seq,
-        last_outcome,
-        rang_at,
-        ..
-    } = *facts;
-    (
-        facts.state(),
-        conversation,
-        callback_at,
-        last_seq,
-        last_outcome,
-        rang_at,
-    )
+    let Facts { conversation, callback_at, last_seq, last_outcome, rang_at, .. } = *facts;
+    (facts.state(), conversation, callback_at, last_seq, last_outcome, rang_at)
 }
 
 /// The product's words, with the whole history at hand.
 fn by_the_words(history: &[Attempt]) -> Told {
-    let standing: Vec<Fact> = history
-        .iter()
-        .map(|reports| *reports.last().unwrap())
-        .collect();
-    let newest_of = |outcomes: &[Outcome]| {
-        standing
-            .iter()
-            .rev()
-            .find(|fact| outcomes.contains(&fact.outcome))
-            .copied()
-    };
-    let spoken = [
-        Outcome::IntentNo,
-        Outcome::CallbackRequested,
-        Outcome::DoNotCall,
-    ];
+    let standing: Vec<Fact> = history.iter().map(|reports| *reports.last().unwrap()).collect();
+    let newest_of = |outcomes: &[Outcome]| standing.iter().rev().find(|fact| outcomes.contains(&fact.outcome)).copied();
+    let spoken = [Outcome::IntentNo, Outcome::CallbackRequested, Outcome::DoNotCall];
     let decides = newest_of(&[Outcome::IntentYes]).or_else(|| newest_of(&spoken));
 
     let rang: Vec<Fact> = history
         .iter()
-        .filter(|reports| {
-            reports
-                .iter()
-                .any(|fact| fact.outcome != Outcome::NotPlaced)
-        })
+        .filter(|reports| reports.iter().any(|fact| fact.outcome != Outcome::NotPlaced))
         .map(|reports| reports[0])
         .collect();
     let promise = decides.and_then(|by| {
         let instant = by.callback_at?;
-        let kept = rang
-            .iter()
-            .any(|call| call.seq > by.seq && call.begun_at >= instant);
+        let kept = rang.iter().any(|call| call.seq > by.seq && call.begun_at >= instant);
         (!kept).then_some(instant)
     });
 
@@ -534,14 +386,7 @@ fn by_the_words(history: &[Attempt]) -> Told {
     };
     let conversation = decides.map(|fact| (fact.seq, fact.outcome));
     let rang_at = rang.last().map(|fact| fact.begun_at);
-    (
-        state,
-        conversation,
-        promise,
-        newest.seq,
-        Some(newest.outcome),
-        rang_at,
-    )
+    (state, conversation, promise, newest.seq, Some(newest.outcome), rang_at)
 }
 
 /// Calls `seen` with the facts of every order of `rest`.
@@ -560,11 +405,7 @@ fn every_order(facts: Facts, rest: &mut Vec<Fact>, seen: &mut impl FnMut(Facts))
 fn shuffled() -> impl Strategy<Value = (Vec<Attempt>, Vec<Fact>)> {
     (history(5, 3), any::<u16>()).prop_flat_map(|(history, twice)| {
         let reports = history.concat();
-        let again = reports
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| twice >> i & 1 == 1)
-            .map(|(_, fact)| *fact);
+        let again = reports.iter().enumerate().filter(|(i, _)| twice >> i & 1 == 1).map(|(_, fact)| *fact);
         let all: Vec<Fact> = reports.iter().copied().chain(again).collect();
         (Just(history), Just(all).prop_shuffle())
     })

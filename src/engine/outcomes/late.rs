@@ -176,12 +176,8 @@ async fn apply(
     aftermath: &mut Aftermath,
 ) -> Result<LeadState, EngineError> {
     let (campaign, lead) = (ended.context.campaign, ended.context.lead);
-    let fact = Fact {
-        seq: ended.seq,
-        outcome: report.outcome,
-        begun_at: ended.begun_at,
-        callback_at: report.callback_at,
-    };
+    let fact =
+        Fact { seq: ended.seq, outcome: report.outcome, begun_at: ended.begun_at, callback_at: report.callback_at };
     let facts = ended.context.facts.merge(fact);
     let counted = i32::from(report.outcome.counts()) - i32::from(ended.outcome.is_some_and(Outcome::counts));
     // Attempts before a reset do not spend the budget after it.
@@ -203,7 +199,8 @@ async fn apply(
     aftermath.revoked.extend(lifted.revoked);
     aftermath.campaigns.insert(campaign);
     let attempts = i32::from(ended.context.attempts) + counted_now;
-    let placed = placement(lead, &lifted, facts.verdict(&rules.policy, now), attempts < i32::from(rules.max_attempts), now);
+    let placed =
+        placement(lead, &lifted, facts.verdict(&rules.policy, now), attempts < i32::from(rules.max_attempts), now);
     changes::place(tx, campaign, &[placed]).await?;
     Ok(placed.state)
 }
@@ -224,6 +221,10 @@ fn placement(
         _ => (None, waiting::RETRY),
     };
     // A delay that runs already is not begun anew.
-    let at = if state == LeadState::Scheduled { at } else { at.map(|at| lifted.not_before.map_or(at, |old| old.max(now).min(at))) };
+    let at = if state == LeadState::Scheduled {
+        at
+    } else {
+        at.map(|at| lifted.not_before.map_or(at, |old| old.max(now).min(at)))
+    };
     Placed { lead, state, at, reason }
 }

@@ -143,8 +143,7 @@ impl Engine {
         }
         // In id order: two batches with common leases cannot lock them crosswise.
         settlements.sort_unstable_by_key(|settlement| settlement.lease);
-        let settled =
-            again(|| self.store.settle(&settlements)).await.inspect_err(|error| self.outage.note(error))?;
+        let settled = again(|| self.store.settle(&settlements)).await.inspect_err(|error| self.outage.note(error))?;
         self.announce_ended(settled.iter().map(|(lease, _, _)| *lease), reason);
         self.announce_due(&contexts, &settlements);
         Ok(settled.into_iter().map(|(lease, _, state)| (lease, state)).collect())
@@ -272,10 +271,7 @@ fn accept(
 }
 
 /// One gathered batch. Reports of one lease are taken one after the other, in the order they came.
-pub(super) async fn report_batch(
-    engine: Weak<Engine>,
-    reports: Vec<Report>,
-) -> Result<Vec<ReportAnswer>, EngineError> {
+pub(super) async fn report_batch(engine: Weak<Engine>, reports: Vec<Report>) -> Result<Vec<ReportAnswer>, EngineError> {
     let engine = engine.upgrade().ok_or(EngineError::ShuttingDown)?;
     let mut answers = vec![None; reports.len()];
     let mut waiting: Vec<(usize, Report)> = reports.into_iter().enumerate().collect();

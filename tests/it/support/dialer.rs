@@ -148,7 +148,8 @@ impl Dialer {
 
     /// Reports an outcome without details.
     pub async fn report(&mut self, lease_id: &str, outcome: pb::Outcome) -> pb::ReportResult {
-        self.report_all(pb::OutcomeReport { lease_id: lease_id.into(), outcome: outcome.into(), ..Default::default() }).await
+        self.report_all(pb::OutcomeReport { lease_id: lease_id.into(), outcome: outcome.into(), ..Default::default() })
+            .await
     }
 
     pub async fn report_all(&mut self, report: pb::OutcomeReport) -> pb::ReportResult {

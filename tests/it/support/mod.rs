@@ -11,9 +11,7 @@ use dialplane::{
     config::ServerConfig,
     domain::settings::SchedulerSettings,
     engine::Engine,
-    pb::{
-        self, campaign_service_client::CampaignServiceClient, scheduler_service_client::SchedulerServiceClient,
-    },
+    pb::{self, campaign_service_client::CampaignServiceClient, scheduler_service_client::SchedulerServiceClient},
 };
 use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
@@ -94,8 +92,7 @@ pub fn retry(outcome: pb::Outcome, after: Duration) -> pb::RetryRule {
 pub async fn start_engine(url: &str, fill: SchedulerSettings) -> Replica {
     let config = ServerConfig { listen: "127.0.0.1:0".parse().unwrap(), fill };
     let running = app::start(url, config).await.unwrap();
-    let channel =
-        Endpoint::from_shared(format!("http://{}", running.address)).unwrap().connect().await.unwrap();
+    let channel = Endpoint::from_shared(format!("http://{}", running.address)).unwrap().connect().await.unwrap();
     Replica {
         campaigns: CampaignServiceClient::new(channel.clone()),
         scheduler: SchedulerServiceClient::new(channel),
@@ -198,7 +195,8 @@ impl World {
     }
 
     pub async fn suppress(&mut self, numbers: &[String]) -> pb::AddSuppressionsResponse {
-        let request = pb::AddSuppressionsRequest { numbers: numbers.to_vec(), reason: "test".into(), ..Default::default() };
+        let request =
+            pb::AddSuppressionsRequest { numbers: numbers.to_vec(), reason: "test".into(), ..Default::default() };
         self.campaigns.add_suppressions(request).await.unwrap().into_inner()
     }
 

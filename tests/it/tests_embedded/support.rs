@@ -56,13 +56,9 @@ pub fn start_with(dir: &Path, durable: bool) -> Result<EmbeddedPostgres, Embedde
 
 /// The first column of the first row of the last statement of `sql`.
 pub fn query_on(connection_string: &str, sql: &str) -> Result<String, tokio_postgres::Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let (client, connection) =
-            tokio_postgres::connect(connection_string, tokio_postgres::NoTls).await?;
+        let (client, connection) = tokio_postgres::connect(connection_string, tokio_postgres::NoTls).await?;
         let connection = tokio::spawn(connection);
         let mut value = String::new();
         for message in client.simple_query(sql).await? {
@@ -82,8 +78,7 @@ pub fn query(server: &EmbeddedPostgres, sql: &str) -> String {
 
 pub fn is_alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ")
-        .is_some_and(|(_, state)| !state.starts_with('Z'))
+    stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))
 }
 
 pub fn wait_for(what: &str, limit: Duration, mut is_true: impl FnMut() -> bool) -> Duration {
@@ -109,31 +104,20 @@ pub struct Owner {
 impl Owner {
     pub fn start(dir: &Path) -> Self {
         // The path of `plays_the_owner_when_asked` without the crate's name.
-        let module = module_path!()
-            .split_once("::")
-            .map_or(String::new(), |(_, path)| format!("{path}::"));
+        let module = module_path!().split_once("::").map_or(String::new(), |(_, path)| format!("{path}::"));
         let mut process = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "--nocapture",
-                &format!("{module}plays_the_owner_when_asked"),
-            ])
+            .args(["--exact", "--nocapture", &format!("{module}plays_the_owner_when_asked")])
             .env(OWNER_DIR, dir)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let told = lines
-            .map(Result::unwrap)
-            .find_map(|line| line.split_once("server: ").map(|(_, told)| told.to_owned()));
+        let told =
+            lines.map(Result::unwrap).find_map(|line| line.split_once("server: ").map(|(_, told)| told.to_owned()));
         let told = told.expect("the owner starts a server");
         let (pid, connection_string) = told.split_once(' ').unwrap();
-        Self {
-            process,
-            postmaster: pid.parse().unwrap(),
-            connection_string: connection_string.to_owned(),
-        }
+        Self { process, postmaster: pid.parse().unwrap(), connection_string: connection_string.to_owned() }
     }
 
     pub fn kill(mut self) {
@@ -148,13 +132,7 @@ fn plays_the_owner_when_asked() {
         return;
     };
     // On a thread that ends: the server must live as long as the process, not the thread.
-    let server = std::thread::spawn(move || start(Path::new(&dir)).unwrap())
-        .join()
-        .unwrap();
-    println!(
-        "\nserver: {} {}",
-        server.pid(),
-        server.connection_string("dialplane")
-    );
+    let server = std::thread::spawn(move || start(Path::new(&dir)).unwrap()).join().unwrap();
+    println!("\nserver: {} {}", server.pid(), server.connection_string("dialplane"));
     sleep(Duration::from_secs(120));
 }

@@ -31,7 +31,8 @@ use tokio_util::sync::CancellationToken;
 pub use error::EngineError;
 use gather::Gather;
 use leasing::{
-    dispatcher::{Dispatcher, Event, Survey},
+    dispatcher::Dispatcher,
+    events::{Event, Survey},
     lane::ZoneBook,
     messages::RevokeReason,
 };

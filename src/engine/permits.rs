@@ -8,7 +8,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Engine, EngineError, again, leasing::dispatcher::Event};
+use super::{Engine, EngineError, again, leasing::events::Event};
 use crate::{
     domain::ids::{LeaseId, SessionId},
     store::{

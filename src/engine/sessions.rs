@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Engine, EngineError,
-    leasing::dispatcher::{Event, Outbound},
+    leasing::events::{Event, Outbound},
 };
 use crate::domain::ids::{CampaignId, LeaseId, SessionId};
 

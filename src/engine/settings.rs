@@ -9,12 +9,8 @@ use crate::{
         settings::SchedulerSettings,
     },
     store::{
-        campaigns::ActivityRow,
-        leases::{LiveLeaseRow, ReleaseVerdict},
-        queue::waiting,
-        requests::RequestKey,
-        sessions::Presence,
-        settings as stored,
+        campaigns::ActivityRow, leases::ReleaseVerdict, live_leases::LiveLeaseRow, queue::waiting,
+        requests::RequestKey, sessions::Presence, settings as stored,
     },
 };
 

@@ -2,36 +2,23 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
 use futures::{Stream, StreamExt as _};
 use std::pin::Pin;
 use tonic::{Request, Response, Status, Streaming};
-use uuid::Uuid;
 
 use super::{
     attempt_views,
     convert::{self, KEY_MAX, LEADS_MAX, NAME_MAX},
-    rules,
+    lead_requests, rules,
     status::Violations,
     views,
 };
 use crate::{
-    domain::{campaign::CampaignState, lead::LeadState, phone_number::PhoneNumber, time_zone::TimeZone},
-    engine::{
-        Engine,
-        intake::{Chunk, IntakeReport, RefusedCode, Row, SCORE_MAX},
-        leads::LeadPatch,
-    },
+    domain::{campaign::CampaignState, lead::LeadState, phone_number::PhoneNumber},
+    engine::{Engine, intake::IntakeReport},
     pb::{self, campaign_service_server::CampaignService},
-    store::{
-        attempts::AttemptFilter,
-        leads::{LeadChange, LeadFilter},
-        requests::RequestKey,
-    },
+    store::{attempts::AttemptFilter, leads::LeadFilter, requests::RequestKey},
 };
-
-/// How far ahead a callback may be promised.
-pub(super) const CALLBACK_AHEAD_MAX: TimeDelta = TimeDelta::days(400);
 
 /// The service, on one engine.
 pub struct Campaigns {
@@ -55,109 +42,6 @@ impl Campaigns {
         bad.check()?;
         Ok(views::campaign(&self.engine.set_campaign_state(id, state, key).await?))
     }
-}
-
-/// Refuses campaign_id with lead_id, parsed.
-fn lead_ids(campaign_id: &str, lead_id: &str, bad: &mut Violations) -> (Uuid, Uuid) {
-    (convert::id(campaign_id, "campaign_id", bad), convert::id(lead_id, "lead_id", bad))
-}
-
-/// A row as given; what the wire alone can judge is judged here, row by row.
-fn row(lead: pb::NewLead) -> Row {
-    let refused = if lead.external_id.chars().count() > KEY_MAX || lead.external_id.contains('\0') {
-        Some((RefusedCode::BadExternalId, "external_id: must have at most 200 characters"))
-    } else {
-        convert::variables_rule(&lead.variables).map(|rule| (RefusedCode::BadVariables, rule))
-    };
-    Row {
-        number: lead.number,
-        external_id: (!lead.external_id.is_empty()).then_some(lead.external_id),
-        score: lead.score,
-        time_zone: (!lead.time_zone.is_empty()).then_some(lead.time_zone),
-        variables: lead.variables,
-        refused,
-    }
-}
-
-fn wants_update(action: i32, bad: &mut Violations) -> bool {
-    match pb::DuplicateAction::try_from(action) {
-        Ok(pb::DuplicateAction::Update) => true,
-        Ok(_) => false,
-        Err(_) => bad.none("on_duplicate", "is not a known value").unwrap_or(false),
-    }
-}
-
-fn count(value: usize) -> i32 {
-    i32::try_from(value).unwrap_or(i32::MAX)
-}
-
-async fn import_chunk(engine: &Arc<Engine>, chunk: pb::ImportLeadsRequest) -> Result<pb::ImportLeadsResponse, Status> {
-    let mut bad = Violations::default();
-    let campaign = convert::id(&chunk.campaign_id, "campaign_id", &mut bad);
-    let import = convert::id(&chunk.import_id, "import_id", &mut bad);
-    let update = wants_update(chunk.on_duplicate, &mut bad);
-    if chunk.seq < 0 {
-        bad.add("seq", "must not be negative");
-    } else if chunk.seq == 0 && !chunk.leads.is_empty() {
-        bad.add("leads", "must be empty with seq 0");
-    } else if chunk.seq > 0 {
-        convert::size(chunk.leads.len(), LEADS_MAX, "leads", &mut bad);
-    }
-    bad.check()?;
-    let seq = chunk.seq;
-    if seq == 0 {
-        let through_seq = engine.import_through(campaign, import).await?;
-        return Ok(pb::ImportLeadsResponse { through_seq, ..Default::default() });
-    }
-    // A chunk is a request by its place: sent twice it is answered alike.
-    let place = Uuid::new_v5(&import, &seq.to_be_bytes());
-    let mut bad = Violations::default();
-    let key = convert::request_key(&place.to_string(), "ImportLeads", &chunk, |_| {}, &mut bad);
-    let rows = chunk.leads.into_iter().map(row).collect();
-    let report = engine.create_leads(campaign, rows, update, Some(Chunk { import, seq }), key).await?;
-    let through_seq = engine.import_through(campaign, import).await?;
-    Ok(pb::ImportLeadsResponse {
-        through_seq,
-        seq,
-        created: count(report.created),
-        updated: count(report.updated),
-        refused: views::refused(&report),
-    })
-}
-
-fn lead_patch(request: &pb::UpdateLeadRequest, bad: &mut Violations) -> LeadPatch {
-    let mask = request.update_mask.clone().unwrap_or_default().paths;
-    if mask.is_empty() {
-        bad.add("update_mask", "must name at least one field");
-    }
-    let mut patch = LeadPatch { change: LeadChange::default(), time_zone: None };
-    for path in &mask {
-        match path.as_str() {
-            "score" => {
-                let score = convert::number(request.score, &(0..=SCORE_MAX), "score", bad);
-                patch.change.rank = i16::try_from(999 - score).ok();
-            }
-            "time_zone" if request.time_zone.is_empty() => patch.time_zone = Some(None),
-            "time_zone" => match TimeZone::parse(&request.time_zone) {
-                Ok(zone) => patch.time_zone = Some(Some(zone.name().to_owned())),
-                Err(error) => bad.add("time_zone", error.to_string()),
-            },
-            "external_id" => {
-                patch.change.external_id =
-                    Some(convert::optional_text(&request.external_id, KEY_MAX, "external_id", bad));
-            }
-            "variables" => {
-                patch.change.variables = Some(convert::variables(request.variables.clone(), "variables", bad));
-            }
-            _ => bad.add("update_mask", "names a field that cannot be changed"),
-        }
-    }
-    patch
-}
-
-fn lead_token(token: &str) -> Option<(i16, Uuid)> {
-    let (rank, lead) = token.split_once('.')?;
-    Some((rank.parse().ok()?, lead.parse().ok()?))
 }
 
 #[tonic::async_trait]
@@ -217,7 +101,7 @@ impl CampaignService for Campaigns {
             convert::request_key(&request.request_id, "UpdateCampaign", &request, |r| r.request_id.clear(), &mut bad);
         let id = convert::id(&request.campaign_id, "campaign_id", &mut bad);
         let change = rules::masked_change(&request, &mut bad);
-        let etag = etag(&request.etag, "etag", &mut bad);
+        let etag = convert::etag(&request.etag, "etag", &mut bad);
         bad.check()?;
         let row = self.engine.update_campaign(id, change, etag, key).await?;
         Ok(Response::new(pb::UpdateCampaignResponse { campaign: Some(views::campaign(&row)) }))
@@ -288,7 +172,7 @@ impl CampaignService for Campaigns {
         let acks = chunks
             .then(move |chunk| {
                 let engine = Arc::clone(&engine);
-                async move { import_chunk(&engine, chunk?).await }
+                async move { lead_requests::import_chunk(&engine, chunk?).await }
             })
             .scan(false, |failed, ack| {
                 let over = std::mem::replace(failed, ack.is_err());
@@ -306,14 +190,14 @@ impl CampaignService for Campaigns {
         let key =
             convert::request_key(&request.request_id, "CreateLeads", &request, |r| r.request_id.clear(), &mut bad);
         let campaign = convert::id(&request.campaign_id, "campaign_id", &mut bad);
-        let update = wants_update(request.on_duplicate, &mut bad);
+        let update = lead_requests::wants_update(request.on_duplicate, &mut bad);
         convert::size(request.leads.len(), LEADS_MAX, "leads", &mut bad);
         bad.check()?;
-        let rows = request.leads.into_iter().map(row).collect();
+        let rows = request.leads.into_iter().map(lead_requests::row).collect();
         let report: IntakeReport = self.engine.create_leads(campaign, rows, update, None, key).await?;
         Ok(Response::new(pb::CreateLeadsResponse {
-            created: count(report.created),
-            updated: count(report.updated),
+            created: lead_requests::count(report.created),
+            updated: lead_requests::count(report.updated),
             refused: views::refused(&report),
             lead_ids: report.leads.iter().map(|lead| lead.map(|id| id.to_string()).unwrap_or_default()).collect(),
         }))
@@ -322,7 +206,7 @@ impl CampaignService for Campaigns {
     async fn get_lead(&self, request: Request<pb::GetLeadRequest>) -> Result<Response<pb::GetLeadResponse>, Status> {
         let request = request.into_inner();
         let mut bad = Violations::default();
-        let (campaign, lead) = lead_ids(&request.campaign_id, &request.lead_id, &mut bad);
+        let (campaign, lead) = lead_requests::lead_ids(&request.campaign_id, &request.lead_id, &mut bad);
         bad.check()?;
         let row = self.engine.lead(campaign, lead).await?;
         Ok(Response::new(pb::GetLeadResponse { lead: Some(views::lead(row)) }))
@@ -345,7 +229,7 @@ impl CampaignService for Campaigns {
             external_id: convert::optional_text(&request.external_id, KEY_MAX, "external_id", &mut bad),
         };
         let limit = convert::page_size(request.page_size, &mut bad);
-        let after = convert::page_token(&request.page_token, lead_token, &mut bad);
+        let after = convert::page_token(&request.page_token, lead_requests::lead_token, &mut bad);
         bad.check()?;
         let (rows, next) = self.engine.list_leads(campaign, &filter, after, limit).await?;
         Ok(Response::new(pb::ListLeadsResponse {
@@ -361,8 +245,8 @@ impl CampaignService for Campaigns {
         let request = request.into_inner();
         let mut bad = Violations::default();
         let key = convert::request_key(&request.request_id, "UpdateLead", &request, |r| r.request_id.clear(), &mut bad);
-        let (campaign, lead) = lead_ids(&request.campaign_id, &request.lead_id, &mut bad);
-        let patch = lead_patch(&request, &mut bad);
+        let (campaign, lead) = lead_requests::lead_ids(&request.campaign_id, &request.lead_id, &mut bad);
+        let patch = lead_requests::lead_patch(&request, &mut bad);
         bad.check()?;
         let row = self.engine.update_lead(campaign, lead, patch, key).await?;
         Ok(Response::new(pb::UpdateLeadResponse { lead: Some(views::lead(row)) }))
@@ -396,12 +280,12 @@ impl CampaignService for Campaigns {
         let mut bad = Violations::default();
         let key =
             convert::request_key(&request.request_id, "ScheduleCallback", &request, |r| r.request_id.clear(), &mut bad);
-        let (campaign, lead) = lead_ids(&request.campaign_id, &request.lead_id, &mut bad);
+        let (campaign, lead) = lead_requests::lead_ids(&request.campaign_id, &request.lead_id, &mut bad);
         let at = match request.callback_at {
             Some(at) => convert::instant(at, "callback_at", &mut bad),
             None => bad.none("callback_at", "is required"),
         };
-        if at.is_some_and(|at| at - self.engine.clock.now() > CALLBACK_AHEAD_MAX) {
+        if at.is_some_and(|at| at - self.engine.clock.now() > convert::CALLBACK_AHEAD_MAX) {
             bad.add("callback_at", "must be at most 400 days ahead");
         }
         bad.check()?;
@@ -417,7 +301,7 @@ impl CampaignService for Campaigns {
         let mut bad = Violations::default();
         let key =
             convert::request_key(&request.request_id, "CancelCallback", &request, |r| r.request_id.clear(), &mut bad);
-        let (campaign, lead) = lead_ids(&request.campaign_id, &request.lead_id, &mut bad);
+        let (campaign, lead) = lead_requests::lead_ids(&request.campaign_id, &request.lead_id, &mut bad);
         bad.check()?;
         let row = self.engine.cancel_callback(campaign, lead, key).await?;
         Ok(Response::new(pb::CancelCallbackResponse { lead: Some(views::lead(row)) }))
@@ -519,12 +403,4 @@ impl CampaignService for Campaigns {
         });
         Ok(Response::new(pb::CheckSuppressionsResponse { checks: checks.collect() }))
     }
-}
-
-/// An etag as given out.
-pub(super) fn etag(text: &str, field: &str, bad: &mut Violations) -> Option<i64> {
-    if text.is_empty() {
-        return None;
-    }
-    text.parse().ok().or_else(|| bad.none(field, "was not given by this service"))
 }

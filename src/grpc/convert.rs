@@ -20,6 +20,8 @@ pub const KEY_MAX: usize = 200;
 pub const BATCH_MAX: usize = 1000;
 /// Leads of a chunk.
 pub const LEADS_MAX: usize = 5000;
+/// How far ahead a callback may be promised.
+pub const CALLBACK_AHEAD_MAX: TimeDelta = TimeDelta::days(400);
 /// Leads on a page.
 pub const PAGE_MAX: i32 = 1000;
 const PAGE_DEFAULT: i32 = 100;
@@ -208,4 +210,12 @@ pub fn request_key<M: Message + Clone>(
     let mut rest = request.clone();
     forget_id(&mut rest);
     Some(RequestKey { id, method, fingerprint: Uuid::new_v5(&Uuid::NAMESPACE_OID, &rest.encode_to_vec()) })
+}
+
+/// An etag as given out.
+pub fn etag(text: &str, field: &str, bad: &mut Violations) -> Option<i64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.parse().ok().or_else(|| bad.none(field, "was not given by this service"))
 }

@@ -15,7 +15,7 @@ use crate::{
     engine::{
         Engine, EngineError,
         leasing::{
-            dispatcher::Outbound,
+            events::Outbound,
             messages::{Ending, Message},
         },
         sessions::Session,

@@ -7,8 +7,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    campaign_service::{CALLBACK_AHEAD_MAX, etag},
-    convert::{self, BATCH_MAX, KEY_MAX, timestamp, wire_duration},
+    convert::{self, BATCH_MAX, CALLBACK_AHEAD_MAX, KEY_MAX, timestamp, wire_duration},
     lease_stream,
     status::Violations,
     views,
@@ -275,7 +274,7 @@ impl SchedulerService for Scheduler {
         );
         let given = request.settings.unwrap_or_default();
         let change = settings_change(&given, &mut bad);
-        let etag = etag(&given.etag, "settings.etag", &mut bad);
+        let etag = convert::etag(&given.etag, "settings.etag", &mut bad);
         bad.check()?;
         let settings = self.engine.update_settings(change, etag, key).await?;
         Ok(Response::new(pb::UpdateSchedulerSettingsResponse { settings: Some(views::settings(&settings)) }))

@@ -13,7 +13,7 @@ use crate::{
     store::{
         campaigns::{CampaignRow, GaugeRow},
         leads::LeadRow,
-        leases::LiveLeaseRow,
+        live_leases::LiveLeaseRow,
     },
 };
 

@@ -292,27 +292,6 @@ pub async fn release(
         .collect()
 }
 
-/// A live lease, as operators see it.
-#[derive(Debug, Clone)]
-pub struct LiveLeaseRow {
-    /// The lease.
-    pub lease: LeaseId,
-    /// The campaign, as people know it.
-    pub campaign: Uuid,
-    /// The lead.
-    pub lead: LeadId,
-    /// Who holds it.
-    pub session: SessionId,
-    /// The dialer's own name.
-    pub dialer: String,
-    /// When it was granted.
-    pub granted_at: DateTime<Utc>,
-    /// When the permit was given.
-    pub begun_at: Option<DateTime<Utc>>,
-    /// When it ends by itself.
-    pub deadline: DateTime<Utc>,
-}
-
 impl Store {
     /// Leases leads to sessions, in this order, as far as the caps have room. Answers per item, and the instant.
     ///
@@ -426,84 +405,5 @@ impl Store {
         session: Option<SessionId>,
     ) -> Result<Vec<Released>, StoreError> {
         release(&self.client().await?, leases, reason, session).await
-    }
-
-    /// Live leases past their deadline, with or without a permit, and those without one whose session is over.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn overdue_leases(&self, limit: i64) -> Result<Vec<(LeaseId, bool)>, StoreError> {
-        let client = self.client().await?;
-        let statement = client.prepare_cached(include_str!("sql/overdue_leases.sql")).await?;
-        let rows = client.query(&statement, &[&limit]).await?;
-        rows.iter().map(|row| Ok((row.try_get("lease_id")?, row.try_get("begun")?))).collect()
-    }
-
-    /// Leases without a permit above the engine's cap, newest first.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn leases_above_cap(&self) -> Result<Vec<LeaseId>, StoreError> {
-        let client = self.client().await?;
-        let statement = client.prepare_cached(include_str!("sql/leases_above_cap.sql")).await?;
-        let rows = client.query(&statement, &[]).await?;
-        rows.iter().map(|row| Ok(row.try_get("lease_id")?)).collect()
-    }
-
-    /// Digits of the numbers of these live leases.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn numbers_of_leases(&self, leases: &[LeaseId]) -> Result<Vec<i64>, StoreError> {
-        let client = self.client().await?;
-        let statement = client.prepare_cached("select number from lease where lease_id = any ($1::uuid[])").await?;
-        let rows = client.query(&statement, &[&leases]).await?;
-        rows.iter().map(|row| Ok(row.try_get("number")?)).collect()
-    }
-
-    /// Which of these leases are over.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn ended(&self, leases: &[LeaseId]) -> Result<Vec<LeaseId>, StoreError> {
-        let client = self.client().await?;
-        let statement = client
-            .prepare_cached(
-                "select i.lease_id from unnest($1::uuid[]) as i (lease_id) \
-                 where not exists (select from lease z where z.lease_id = i.lease_id)",
-            )
-            .await?;
-        let rows = client.query(&statement, &[&leases]).await?;
-        rows.iter().map(|row| Ok(row.try_get("lease_id")?)).collect()
-    }
-
-    /// Live leases, oldest first, above `after`.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn live_leases(
-        &self,
-        campaign: Option<CampaignKey>,
-        session: Option<SessionId>,
-        after: Option<LeaseId>,
-        limit: i64,
-    ) -> Result<Vec<LiveLeaseRow>, StoreError> {
-        let client = self.client().await?;
-        let statement = client.prepare_cached(include_str!("sql/live_leases.sql")).await?;
-        let rows = client.query(&statement, &[&campaign, &session, &after, &limit]).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(LiveLeaseRow {
-                    lease: row.try_get("lease_id")?,
-                    campaign: row.try_get("public_id")?,
-                    lead: row.try_get("lead_id")?,
-                    session: row.try_get("session_id")?,
-                    dialer: row.try_get("dialer_id")?,
-                    granted_at: row.try_get("granted_at")?,
-                    begun_at: row.try_get("begun_at")?,
-                    deadline: row.try_get("deadline")?,
-                })
-            })
-            .collect()
     }
 }

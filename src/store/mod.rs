@@ -7,6 +7,7 @@ pub mod error;
 pub mod imports;
 pub mod leads;
 pub mod leases;
+pub mod live_leases;
 pub mod migrations;
 pub mod queue;
 pub mod requests;

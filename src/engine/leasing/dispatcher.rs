@@ -6,29 +6,28 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
     time::{Instant, sleep},
 };
 
 use super::{
+    events::{Event, Outbound, Survey},
     floor::{Floor, Planned},
     lane::{Lane, ZoneBook},
-    messages::{Effect, Ending, Message, Moment, RevokeReason},
+    messages::{Effect, Ending, Moment, RevokeReason},
 };
 use crate::{
     domain::{
         campaign::CampaignState,
         ids::{CampaignKey, LeaseId, SessionId},
-        settings::SchedulerSettings,
     },
     engine::{Engine, PROMISES_MAX},
     store::{
         StoreError,
         campaigns::CampaignRow,
         leases::{GrantVerdict, ReleaseVerdict},
-        queue::{QueuedLead, Refill, waiting},
+        queue::{Refill, waiting},
         sessions::Presence,
     },
 };
@@ -43,79 +42,6 @@ const RETRY_AFTER: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
 const RESUME_AFTER: Duration = Duration::from_millis(200);
 /// Events taken in before the floor plans again.
 const EVENTS_MAX: usize = 1024;
-
-/// What a stream gets: messages, and at last why it ends.
-pub enum Outbound {
-    /// For the dialer.
-    Message(Message),
-    /// The last one.
-    End(Ending),
-}
-
-/// What happens to the floor.
-pub enum Event {
-    /// A stream opened a session; its row is written.
-    Open {
-        /// The session.
-        session: SessionId,
-        /// Tells this stream from a later one of the same session.
-        stream: u64,
-        /// Only these; none: all.
-        campaigns: Option<HashSet<CampaignKey>>,
-        /// Its demand.
-        slots: usize,
-        /// Where its messages go.
-        outbox: mpsc::Sender<Outbound>,
-    },
-    /// A stream is over.
-    Closed(SessionId, u64),
-    /// The demand changes.
-    Slots(SessionId, usize),
-    /// Receipts.
-    Received(SessionId, Vec<LeaseId>),
-    /// A sign of life.
-    Heartbeat(SessionId),
-    /// No more grants.
-    Drain(SessionId),
-    /// Leases have their permits.
-    Begun(Vec<LeaseId>),
-    /// A lease is over; with a reason its dialer is told.
-    Ended(LeaseId, Option<RevokeReason>),
-    /// Another replica says so.
-    EndedElsewhere(LeaseId, Option<RevokeReason>),
-    /// Leads of a campaign may be due that were not.
-    Wake(CampaignKey),
-    /// A waiting lead of a campaign, no promise, is due then.
-    Due(CampaignKey, DateTime<Utc>),
-    /// A campaign as it is now.
-    Campaign(Arc<CampaignRow>),
-    /// Everything, read afresh.
-    Survey(Box<Survey>),
-    /// Who is there.
-    Presence(Presence),
-    /// This replica was taken for dead.
-    Fenced,
-    /// READY leads that memory does not know.
-    Inherited(Vec<QueuedLead>),
-    /// A grant is done.
-    Granted(Vec<Planned>, Result<Vec<GrantVerdict>, StoreError>),
-    /// A refill is done: campaign, want, scan.
-    Refilled(CampaignKey, i32, i32, Result<Refill, StoreError>),
-    /// The promises of these campaigns in the near future.
-    Promises(Vec<CampaignKey>, Vec<QueuedLead>),
-}
-
-/// Everything that the floor reads from the database at once.
-pub struct Survey {
-    /// All running campaigns.
-    pub running: Vec<Arc<CampaignRow>>,
-    /// The zones.
-    pub zones: Arc<ZoneBook>,
-    /// Their promises of the near future.
-    pub promises: Vec<QueuedLead>,
-    /// In force.
-    pub settings: SchedulerSettings,
-}
 
 /// The loop around the floor.
 pub struct Dispatcher {

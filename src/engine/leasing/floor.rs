@@ -14,6 +14,7 @@ use super::{
     lane::{Lane, Room},
     messages::{Effect, Ending, GrantedLease, Message, Moment, RevokeReason, ThrottleReason},
     plan::{open, park, put_back},
+    session::Session,
 };
 use crate::{
     domain::{
@@ -31,34 +32,6 @@ use crate::{
 const NUMBER_BUSY_WAIT: TimeDelta = TimeDelta::seconds(60);
 /// How long a session that does not confirm receipts gets no more grants.
 const MUTED_FOR: Duration = Duration::from_secs(10);
-
-/// A dialer's session.
-#[derive(Debug)]
-pub(super) struct Session {
-    campaigns: Option<HashSet<CampaignKey>>,
-    slots: usize,
-    held: HashSet<LeaseId>,
-    pub(super) pending: usize,
-    heard_at: Instant,
-    told_at: Instant,
-    ttl: Duration,
-    draining: bool,
-    muted_until: Option<Instant>,
-    throttled: Option<ThrottleReason>,
-}
-
-impl Session {
-    pub(super) fn free(&self, now: Instant) -> usize {
-        if self.draining || self.muted_until.is_some_and(|until| until > now) {
-            return 0;
-        }
-        self.slots.saturating_sub(self.held.len() + self.pending)
-    }
-
-    pub(super) fn serves(&self, campaign: CampaignKey) -> bool {
-        self.campaigns.as_ref().is_none_or(|only| only.contains(&campaign))
-    }
-}
 
 #[derive(Debug)]
 struct Held {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::jittered;
 use crate::{
     clock::system,
-    engine::{Engine, leasing::dispatcher::Event},
+    engine::{Engine, leasing::events::Event},
     store::StoreError,
 };
 

@@ -17,7 +17,7 @@ use crate::{
     domain::ids::{CampaignKey, LeaseId},
     engine::{
         Engine,
-        leasing::{dispatcher::Event, messages::RevokeReason},
+        leasing::{events::Event, messages::RevokeReason},
     },
     store::StoreError,
 };

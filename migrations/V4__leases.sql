@@ -130,12 +130,12 @@ begin
 end $$;
 
 -- Ends leases with their outcomes, as the core decided them: per lease the state that follows, when it is due, the
--- promise, the digest of the facts. A lead whose version is not the one the core saw is left alone, and so is a
+-- promise (and the one that was said, for the record), the digest of the facts. A lead whose version is not the one the core saw is left alone, and so is a
 -- DO_NOT_CALL whose number other leads have (that takes settle_do_not_call); the caller looks again. A retry
 -- is filed only while attempts are left, a promise and UNKNOWN always. Returns what was settled.
 -- Callers: the outcome gatherer, the sweeper (UNKNOWN).
 create function settle_leases(p_leases uuid[], p_versions int[], p_outcomes smallint[], p_states smallint[], p_due timestamptz[],
-                              p_callbacks timestamptz[], p_streaks smallint[], p_callback_counts smallint[],
+                              p_callbacks timestamptz[], p_said timestamptz[], p_streaks smallint[], p_callback_counts smallint[],
                               p_conversation_seqs int[], p_conversation_outcomes smallint[], p_occurred timestamptz[],
                               p_providers text[], p_talk_ms int[], p_ring_ms int[], p_notes text[], p_metadata jsonb[],
                               p_alone boolean)
@@ -151,16 +151,16 @@ begin
     perform fence_shared(array_agg(z.campaign_id)) from unnest(p_leases) as i (l) join lease z on z.lease_id = i.l having count(*) > 0;
     t := engine_now();
     with item as materialized (
-        select i.* from unnest(p_leases, p_versions, p_outcomes, p_states, p_due, p_callbacks, p_streaks, p_callback_counts,
+        select i.* from unnest(p_leases, p_versions, p_outcomes, p_states, p_due, p_callbacks, p_said, p_streaks, p_callback_counts,
             p_conversation_seqs, p_conversation_outcomes, p_occurred, p_providers, p_talk_ms, p_ring_ms, p_notes, p_metadata)
-            as i (lease_id, version, outcome, new_state, due_at, callback_at, streak, callbacks, conversation_seq,
+            as i (lease_id, version, outcome, new_state, due_at, callback_at, said, streak, callbacks, conversation_seq,
                   conversation_outcome, occurred_at, provider_call_id, talk_ms, ring_ms, note, metadata)
     ), gone as (
         delete from lease z using item i, lead l
         where z.lease_id = i.lease_id and l.campaign_id = z.campaign_id and l.lead_id = z.lead_id and l.version = i.version
             and (i.outcome <> 4 or not p_alone or not exists (
                 select from lead o where o.number = z.number and o.campaign_id <> z.campaign_id))
-        returning z.*, i.version, i.outcome, i.new_state, i.due_at, i.callback_at, i.streak, i.callbacks, i.conversation_seq,
+        returning z.*, i.version, i.outcome, i.new_state, i.due_at, i.callback_at, i.said, i.streak, i.callbacks, i.conversation_seq,
             i.conversation_outcome, i.occurred_at, i.provider_call_id, i.talk_ms, i.ring_ms, i.note, i.metadata,
             l.blocked, l.attempts_total
     ), after as materialized (
@@ -199,7 +199,7 @@ begin
         insert into call_attempt (lease_id, lead_id, session_id, campaign_id, seq, attempt_number, granted_at, begun_at, ended_at,
             occurred_at, callback_at, talk_ms, ring_ms, outcome, counted, by_engine, dialer_id, provider_call_id, note, metadata)
         select x.lease_id, x.lead_id, x.session_id, x.campaign_id, x.seq, x.attempts_total + 1, x.granted_at, x.begun_at, t,
-            coalesce(x.occurred_at, t), case when x.outcome = 3 then x.callback_at end, x.talk_ms, x.ring_ms, x.outcome,
+            coalesce(x.occurred_at, t), x.said, x.talk_ms, x.ring_ms, x.outcome,
             x.outcome <> 11, x.outcome = 12, x.dialer_id, x.provider_call_id, x.note, x.metadata
         from filed x
     )

@@ -89,6 +89,16 @@ impl Engine {
         Ok((Session { engine: Arc::clone(self), id, stream }, inbox))
     }
 
+    /// Notes, aside, the slots of sessions: for the status, and for the other replicas' buffers.
+    pub(crate) fn note_slots(self: &Arc<Self>, sessions: Vec<SessionId>, slots: Vec<i32>) {
+        let engine = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(error) = engine.store.note_slots(&sessions, &slots).await {
+                engine.outage.note(&error);
+            }
+        });
+    }
+
     /// Notes, aside, that a session is over.
     pub(crate) fn close_session(self: &Arc<Self>, session: SessionId) {
         let engine = Arc::clone(self);

@@ -139,6 +139,8 @@ pub struct Settlement {
     pub state: LeadState,
     /// When the lead is due again.
     pub due_at: Option<DateTime<Utc>>,
+    /// The promised instant, as reported.
+    pub callback_at: Option<DateTime<Utc>>,
     /// The digest of the facts.
     pub facts: Facts,
     /// As reported.
@@ -193,6 +195,7 @@ pub async fn settle(
     let states: Vec<i16> = items.iter().map(|i| i.state.code()).collect();
     let due: Vec<Option<DateTime<Utc>>> = items.iter().map(|i| i.due_at).collect();
     let callbacks: Vec<Option<DateTime<Utc>>> = items.iter().map(|i| i.facts.callback_at).collect();
+    let said: Vec<Option<DateTime<Utc>>> = items.iter().map(|i| i.callback_at).collect();
     let streaks: Vec<i16> = items.iter().map(|i| i.facts.streak).collect();
     let callback_counts: Vec<i16> = items.iter().map(|i| i.facts.callbacks).collect();
     let seqs: Vec<i32> = items.iter().map(|i| i.facts.conversation.map_or(0, |(seq, _)| seq)).collect();
@@ -214,6 +217,7 @@ pub async fn settle(
                 &states,
                 &due,
                 &callbacks,
+                &said,
                 &streaks,
                 &callback_counts,
                 &seqs,

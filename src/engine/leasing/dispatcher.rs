@@ -55,6 +55,8 @@ pub struct Dispatcher {
     probed_at: Instant,
     /// No grant before this: the last one failed.
     resume_at: Instant,
+    /// Slots of all sessions here, as the database knows them.
+    noted: i64,
 }
 
 impl Dispatcher {
@@ -70,6 +72,7 @@ impl Dispatcher {
             ticked_at: now,
             probed_at: now,
             resume_at: now,
+            noted: 0,
             engine,
         };
         let stop = dispatcher.engine.stop.clone();
@@ -228,12 +231,16 @@ impl Dispatcher {
 
     fn presence(&mut self, presence: Presence) {
         let cap = f64::from(self.floor.settings.max_concurrency);
-        let (_, slots) = self.floor.slots();
+        let (sessions, slots) = self.floor.slots();
         let mine: i64 = slots.iter().map(|slots| i64::from(*slots)).sum();
         let all = presence.slots.max(mine).max(1);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
         let share = (cap * mine as f64 / all as f64).ceil() as usize;
         self.floor.cap_share = share;
+        if mine != self.noted {
+            self.noted = mine;
+            self.engine.note_slots(sessions, slots);
+        }
     }
 
     fn refilled(

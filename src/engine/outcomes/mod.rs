@@ -92,6 +92,7 @@ pub(super) fn settlement(
         outcome: report.outcome,
         state: verdict.state,
         due_at: verdict.due_at,
+        callback_at: report.callback_at,
         facts,
         details: report.details.clone(),
     }

@@ -4,7 +4,7 @@
     python -m grpc_tools.protoc -I proto --python_out=stubs --grpc_python_out=stubs proto/dialplane/v1/*.proto
     PYTHONPATH=stubs python examples/dialer.py --target 127.0.0.1:50051 --campaign ID --calls 3
 """
-import argparse, json, queue, random, threading, time, uuid
+import argparse, json, queue, random, sys, threading, time, uuid
 from concurrent.futures import ThreadPoolExecutor
 import grpc
 from dialplane.v1 import scheduler_service_pb2 as pb, scheduler_service_pb2_grpc, types_pb2 as types
@@ -26,10 +26,9 @@ engine = scheduler_service_pb2_grpc.SchedulerServiceStub(
     grpc.insecure_channel(args.target, options=[("grpc.service_config", config)]))
 session = str(uuid.uuid4())  # new with every start of the process
 outbox = queue.Queue()       # what the stream sends next
-session_ttl = 20.0           # seconds, until Opened says better
+session_ttl = 1.0            # seconds: the shortest there is, until Opened tells
 revoked = set()              # leases that are over though this dialer did not end them
-to_dial, to_report = threading.Semaphore(args.calls), args.calls
-counting = threading.Lock()
+to_dial, to_report, counting = threading.Semaphore(args.calls), args.calls, threading.Lock()
 
 def requests():
     """The stream's messages; a Heartbeat whenever there was no other for a quarter of session_ttl."""
@@ -66,14 +65,18 @@ def call(lease):
     result = engine.ReportOutcomes(pb.ReportOutcomesRequest(reports=[report]), timeout=30).results[0]
     print(types.Outcome.Name(report.outcome), "of", lease.lease_id, types.ReportVerdict.Name(result.verdict))
 
-with ThreadPoolExecutor() as pool:  # leaving it waits for the calls under way, also when the stream fails
-    calls = []
-    for answer in engine.LeaseCalls(requests()):  # after Drain the engine ends it when nothing is held
+def ended(done):
+    if error := done.exception():  # without the engine there is nothing to dial: the stream's end ends the program
+        print("a call failed:", error, file=sys.stderr)
+        stream.cancel()
+
+with ThreadPoolExecutor(args.agents) as agents:  # leaving it waits for the calls under way, also when the stream fails
+    stream = engine.LeaseCalls(requests())
+    for answer in stream:  # after Drain the engine ends it when nothing is held
         match answer.WhichOneof("message"):
             case "opened": session_ttl = answer.opened.session_ttl.ToTimedelta().total_seconds()
             case "granted":
                 outbox.put({"received": pb.Received(lease_ids=[lease.lease_id for lease in answer.granted.leases])})
-                calls += [pool.submit(call, lease) for lease in answer.granted.leases]
+                for lease in answer.granted.leases: agents.submit(call, lease).add_done_callback(ended)
             case "revoked": revoked.update(answer.revoked.lease_ids)  # a call under way is still reported, as LATE
             case "throttled": print("waiting:", pb.ThrottleReason.Name(answer.throttled.reason))
-    for done in calls: done.result()  # an error of any call is the program's error

@@ -3,17 +3,15 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
     time::Duration,
 };
 
-use chrono::TimeDelta;
 use tokio::time::Instant;
 
 use super::{
     lane::{Lane, Room},
-    messages::{Effect, Ending, GrantedLease, Message, Moment, RevokeReason, ThrottleReason},
-    plan::{open, park, put_back},
+    messages::{Effect, Ending, Message, Moment, RevokeReason, ThrottleReason},
+    plan::{open, park},
     session::Session,
 };
 use crate::{
@@ -23,22 +21,21 @@ use crate::{
         settings::SchedulerSettings,
     },
     store::{
-        leases::{GrantItem, GrantVerdict},
+        leases::GrantItem,
         queue::{QueuedLead, waiting},
     },
 };
 
-/// How long a lead stays out when its number is on a live lease elsewhere.
-const NUMBER_BUSY_WAIT: TimeDelta = TimeDelta::seconds(60);
 /// How long a session that does not confirm receipts gets no more grants.
 const MUTED_FOR: Duration = Duration::from_secs(10);
 
+/// A lease in the ledger.
 #[derive(Debug)]
-struct Held {
-    session: SessionId,
-    campaign: CampaignKey,
-    receipt_due: Option<Instant>,
-    begun: bool,
+pub(super) struct Held {
+    pub(super) session: SessionId,
+    pub(super) campaign: CampaignKey,
+    pub(super) receipt_due: Option<Instant>,
+    pub(super) begun: bool,
 }
 
 /// A lead on its way to a lease.
@@ -57,7 +54,7 @@ pub struct Floor {
     pub cap_share: usize,
     pub(super) lanes: BTreeMap<CampaignKey, Lane>,
     pub(super) sessions: HashMap<SessionId, Session>,
-    ledger: HashMap<LeaseId, Held>,
+    pub(super) ledger: HashMap<LeaseId, Held>,
     pub(super) room: Room,
     pub(super) rotation: usize,
 }
@@ -172,7 +169,7 @@ impl Floor {
         self.close_if_drained(id)
     }
 
-    fn close_if_drained(&mut self, id: SessionId) -> Vec<Effect> {
+    pub(super) fn close_if_drained(&mut self, id: SessionId) -> Vec<Effect> {
         match self.sessions.get(&id) {
             Some(session) if session.draining && session.held.is_empty() && session.pending == 0 => {
                 vec![Effect::Close(id, Ending::Done)]
@@ -234,99 +231,6 @@ impl Floor {
         self.lanes.clear();
         self.ledger.clear();
         self.sessions.drain().map(|(id, _)| Effect::Close(id, Ending::Leaving)).collect()
-    }
-
-    /// Takes in what became of a plan.
-    pub fn granted(&mut self, planned: Vec<Planned>, verdicts: &[GrantVerdict], now: Moment) -> Vec<Effect> {
-        let mut leases: HashMap<SessionId, Vec<GrantedLease>> = HashMap::new();
-        let mut parked = Vec::new();
-        let mut suppressed = Vec::new();
-        let mut stale = HashSet::new();
-        let mut lost = Vec::new();
-        for (Planned { item, lead }, verdict) in planned.into_iter().zip(verdicts) {
-            if let Some(session) = self.sessions.get_mut(&item.session) {
-                session.pending = session.pending.saturating_sub(1);
-            }
-            match verdict {
-                GrantVerdict::Granted => match self.enter(&item, lead, now) {
-                    Some(lease) => leases.entry(item.session).or_default().push(lease),
-                    None => lost.push(item.lease),
-                },
-                GrantVerdict::Gone => {}
-                GrantVerdict::EngineCap | GrantVerdict::CampaignCap => {
-                    if *verdict == GrantVerdict::EngineCap {
-                        self.room.met();
-                    }
-                    if let Some(lane) = self.lanes.get_mut(&item.campaign) {
-                        if *verdict == GrantVerdict::CampaignCap {
-                            lane.room.met();
-                        }
-                        put_back(lane, lead);
-                    }
-                }
-                GrantVerdict::NumberBusy => {
-                    parked.push(park(&lead, Some(now.wall + NUMBER_BUSY_WAIT), waiting::NUMBER_BUSY));
-                }
-                GrantVerdict::Suppressed => suppressed.push(lead.number),
-                GrantVerdict::Closed => parked.push(park(&lead, Some(now.wall), waiting::BACK_OFF)),
-                GrantVerdict::Stale => {
-                    stale.insert(item.campaign);
-                }
-            }
-        }
-        let mut effects: Vec<Effect> =
-            leases.into_iter().map(|(id, leases)| Effect::Send(id, Message::Granted(leases))).collect();
-        if !parked.is_empty() {
-            effects.push(Effect::Park(parked));
-        }
-        if !suppressed.is_empty() {
-            effects.push(Effect::Block(suppressed));
-        }
-        if !lost.is_empty() {
-            effects.push(Effect::Release(lost, RevokeReason::NotReceived));
-        }
-        effects.extend(stale.into_iter().map(Effect::Reload));
-        let drained: Vec<SessionId> = self.sessions.iter().filter(|(_, s)| s.draining).map(|(id, _)| *id).collect();
-        effects.extend(drained.into_iter().flat_map(|id| self.close_if_drained(id)));
-        effects
-    }
-
-    /// A grant call failed: its leads may be leased or not. What was leased comes back by its receipts' absence: nobody
-    /// was told.
-    pub fn grant_failed(&mut self, planned: Vec<Planned>) -> Vec<Effect> {
-        let mut leases = Vec::new();
-        let mut campaigns = HashSet::new();
-        for Planned { item, lead } in planned {
-            if let Some(session) = self.sessions.get_mut(&item.session) {
-                session.pending = session.pending.saturating_sub(1);
-            }
-            leases.push(item.lease);
-            campaigns.insert(item.campaign);
-            if let Some(lane) = self.lanes.get_mut(&item.campaign) {
-                put_back(lane, lead);
-            }
-        }
-        let mut effects = vec![Effect::Release(leases, RevokeReason::NotReceived)];
-        effects.extend(campaigns.into_iter().map(Effect::Reload));
-        effects
-    }
-
-    fn enter(&mut self, item: &GrantItem, lead: QueuedLead, now: Moment) -> Option<GrantedLease> {
-        let campaign = Arc::clone(&self.lanes.get(&item.campaign)?.campaign);
-        let session = self.sessions.get_mut(&item.session)?;
-        session.held.insert(item.lease);
-        session.throttled = None;
-        let receipt_due = Some(now.mono + self.settings.receipt_within);
-        self.ledger
-            .insert(item.lease, Held { session: item.session, campaign: item.campaign, receipt_due, begun: false });
-        Some(GrantedLease {
-            lease: item.lease,
-            campaign: campaign.id,
-            lead,
-            not_after: item.open_until,
-            begin_within: campaign.rules.begin_within,
-            max_duration: campaign.rules.max_duration,
-        })
     }
 
     /// What the passing of time asks for: lost sessions, missing receipts, signs of life, refills, news of throttling.

@@ -1,13 +1,16 @@
-//! Who gets which lead next: due promises before everything, then the campaigns' buffers by turns.
+//! Who gets which lead next: due promises before everything, then the campaigns' buffers by turns; and what became of it.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    floor::{Floor, Planned},
+    floor::{Floor, Held, Planned},
     lane::Lane,
-    messages::{Effect, Moment},
+    messages::{Effect, GrantedLease, Message, Moment, RevokeReason},
 };
 use crate::{
     domain::{
@@ -15,11 +18,13 @@ use crate::{
         ids::{CampaignKey, SessionId, next_id},
     },
     store::{
-        leases::GrantItem,
+        leases::{GrantItem, GrantVerdict},
         queue::{Parked, QueuedLead, waiting},
     },
 };
 
+/// How long a lead stays out when its number is on a live lease elsewhere.
+const NUMBER_BUSY_WAIT: TimeDelta = TimeDelta::seconds(60);
 /// Leads granted in one call at the most.
 const GRANT_MAX: usize = 500;
 
@@ -114,6 +119,99 @@ impl Floor {
             takers.push((id, free - 1));
         }
     }
+
+    /// Takes in what became of a plan.
+    pub fn granted(&mut self, planned: Vec<Planned>, verdicts: &[GrantVerdict], now: Moment) -> Vec<Effect> {
+        let mut leases: HashMap<SessionId, Vec<GrantedLease>> = HashMap::new();
+        let mut parked = Vec::new();
+        let mut suppressed = Vec::new();
+        let mut stale = HashSet::new();
+        let mut lost = Vec::new();
+        for (Planned { item, lead }, verdict) in planned.into_iter().zip(verdicts) {
+            if let Some(session) = self.sessions.get_mut(&item.session) {
+                session.pending = session.pending.saturating_sub(1);
+            }
+            match verdict {
+                GrantVerdict::Granted => match self.enter(&item, lead, now) {
+                    Some(lease) => leases.entry(item.session).or_default().push(lease),
+                    None => lost.push(item.lease),
+                },
+                GrantVerdict::Gone => {}
+                GrantVerdict::EngineCap | GrantVerdict::CampaignCap => {
+                    if *verdict == GrantVerdict::EngineCap {
+                        self.room.met();
+                    }
+                    if let Some(lane) = self.lanes.get_mut(&item.campaign) {
+                        if *verdict == GrantVerdict::CampaignCap {
+                            lane.room.met();
+                        }
+                        put_back(lane, lead);
+                    }
+                }
+                GrantVerdict::NumberBusy => {
+                    parked.push(park(&lead, Some(now.wall + NUMBER_BUSY_WAIT), waiting::NUMBER_BUSY));
+                }
+                GrantVerdict::Suppressed => suppressed.push(lead.number),
+                GrantVerdict::Closed => parked.push(park(&lead, Some(now.wall), waiting::BACK_OFF)),
+                GrantVerdict::Stale => {
+                    stale.insert(item.campaign);
+                }
+            }
+        }
+        let mut effects: Vec<Effect> =
+            leases.into_iter().map(|(id, leases)| Effect::Send(id, Message::Granted(leases))).collect();
+        if !parked.is_empty() {
+            effects.push(Effect::Park(parked));
+        }
+        if !suppressed.is_empty() {
+            effects.push(Effect::Block(suppressed));
+        }
+        if !lost.is_empty() {
+            effects.push(Effect::Release(lost, RevokeReason::NotReceived));
+        }
+        effects.extend(stale.into_iter().map(Effect::Reload));
+        let drained: Vec<SessionId> = self.sessions.iter().filter(|(_, s)| s.draining).map(|(id, _)| *id).collect();
+        effects.extend(drained.into_iter().flat_map(|id| self.close_if_drained(id)));
+        effects
+    }
+
+    /// A grant call failed: its leads may be leased or not. What was leased comes back by its receipts' absence: nobody
+    /// was told.
+    pub fn grant_failed(&mut self, planned: Vec<Planned>) -> Vec<Effect> {
+        let mut leases = Vec::new();
+        let mut campaigns = HashSet::new();
+        for Planned { item, lead } in planned {
+            if let Some(session) = self.sessions.get_mut(&item.session) {
+                session.pending = session.pending.saturating_sub(1);
+            }
+            leases.push(item.lease);
+            campaigns.insert(item.campaign);
+            if let Some(lane) = self.lanes.get_mut(&item.campaign) {
+                put_back(lane, lead);
+            }
+        }
+        let mut effects = vec![Effect::Release(leases, RevokeReason::NotReceived)];
+        effects.extend(campaigns.into_iter().map(Effect::Reload));
+        effects
+    }
+
+    fn enter(&mut self, item: &GrantItem, lead: QueuedLead, now: Moment) -> Option<GrantedLease> {
+        let campaign = Arc::clone(&self.lanes.get(&item.campaign)?.campaign);
+        let session = self.sessions.get_mut(&item.session)?;
+        session.held.insert(item.lease);
+        session.throttled = None;
+        let receipt_due = Some(now.mono + self.settings.receipt_within);
+        self.ledger
+            .insert(item.lease, Held { session: item.session, campaign: item.campaign, receipt_due, begun: false });
+        Some(GrantedLease {
+            lease: item.lease,
+            campaign: campaign.id,
+            lead,
+            not_after: item.open_until,
+            begin_within: campaign.rules.begin_within,
+            max_duration: campaign.rules.max_duration,
+        })
+    }
 }
 
 /// Whether a lane may lease now.
@@ -121,7 +219,7 @@ pub(super) fn open(lane: &Lane) -> bool {
     lane.campaign.state == CampaignState::Running && !lane.room.is_none()
 }
 
-pub(super) fn put_back(lane: &mut Lane, lead: QueuedLead) {
+fn put_back(lane: &mut Lane, lead: QueuedLead) {
     match lead.promised {
         Some(at) => lane.promises.insert((at, lead.lead), lead),
         None => lane.buffer.insert((lead.rank, lead.lead), lead),

@@ -3,4 +3,5 @@
 
 mod first_call;
 mod support;
+mod state_machines;
 mod tests_embedded;

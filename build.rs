@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Reflection shows everything, the HTTP annotations included.
     fs::write(out_dir.join("descriptors.bin"), descriptors.encode_to_vec())?;
     // The annotations only extend options; no code is wanted for them.
-    descriptors.file.retain(|file| file.package() != "google.api");
+    descriptors.file.retain(|file| !["google.api", "google.rpc"].contains(&file.package()));
     tonic_prost_build::configure()
         .emit_rerun_if_changed(false)
         // One order of maps, so that a request repeated is the same bytes.

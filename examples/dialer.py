@@ -21,9 +21,8 @@ args = args.parse_args()
 again = {"maxAttempts": 5, "initialBackoff": "0.2s", "maxBackoff": "5s", "backoffMultiplier": 3,
          "retryableStatusCodes": ["UNAVAILABLE"]}
 names = [{"service": "dialplane.v1.SchedulerService", "method": m} for m in ("BeginCalls", "ReportOutcomes")]
-config = json.dumps({"methodConfig": [{"name": names, "retryPolicy": again}]})
-engine = scheduler_service_pb2_grpc.SchedulerServiceStub(
-    grpc.insecure_channel(args.target, options=[("grpc.service_config", config)]))
+options = [("grpc.service_config", json.dumps({"methodConfig": [{"name": names, "retryPolicy": again}]}))]
+engine = scheduler_service_pb2_grpc.SchedulerServiceStub(grpc.insecure_channel(args.target, options))
 session = str(uuid.uuid4())  # new with every start of the process
 outbox = queue.Queue()       # what the stream sends next
 session_ttl = 1.0            # seconds: the shortest there is, until Opened tells
@@ -55,8 +54,7 @@ def call(lease):
     if not (ring_until := permit(lease)): return to_dial.release()
     report = pb.OutcomeReport(lease_id=lease.lease_id, outcome=types.OUTCOME_NOT_PLACED)  # the permit is dead
     if time.monotonic() < ring_until:
-        print("dialing", lease.lease_id, "attempt", lease.attempt_number)
-        time.sleep(random.uniform(0.1, 0.5))  # here the phone rings and somebody talks
+        time.sleep(random.uniform(0.1, 0.5))  # here the phone at lease.number rings and somebody talks
         report.outcome = random.choice((types.OUTCOME_INTENT_YES, types.OUTCOME_INTENT_NO, types.OUTCOME_NO_ANSWER))
         with counting:  # tell first how many calls are still wanted: reporting frees the slot
             to_report -= 1

@@ -204,6 +204,11 @@ begin
         ready := ready || more.ready;
         waiting_seen := waiting_seen + more.seen;
     end if;
+    -- Whoever files an earlier promise lowers the bound under this lock.
+    update gauge x set promise_from = p.at
+    from (select coalesce((select q.at from due q, gauge y where y.campaign_id = p_campaign and q.campaign_id = p_campaign
+                and q.lane = 0 and q.at >= y.promise_from order by q.at limit 1), t) as at) as p
+    where x.campaign_id = p_campaign and p.at > x.promise_from + interval '1 minute';
     select x.waiting_hours into waiting_hours from gauge x where x.campaign_id = p_campaign;
     select q.at into next_waiting from due q, gauge x
     where x.campaign_id = p_campaign and q.campaign_id = p_campaign and q.lane = 1 and q.at >= x.waiting_from order by q.at limit 1;

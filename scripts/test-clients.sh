@@ -11,12 +11,13 @@ mkdir -p "$stubs"
 "$python" -m grpc_tools.protoc -I proto --python_out="$stubs" --pyi_out="$stubs" --grpc_python_out="$stubs" \
     proto/dialplane/v1/*.proto
 cargo build ${CI:+--locked}
+dialplane=${CARGO_TARGET_DIR:-target}/debug/dialplane
 
 work=$(mktemp -d)
 chmod 755 "$work" # started by root, the embedded PostgreSQL runs as another user
 target=127.0.0.1:$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 
-target/debug/dialplane serve --embedded "$work/data" --listen "$target" >"$work/log" 2>&1 &
+"$dialplane" serve --embedded "$work/data" --listen "$target" >"$work/log" 2>&1 &
 engine=$!
 end() {
     kill "$engine" 2>/dev/null || true
@@ -63,6 +64,22 @@ count() {
 }
 field() { sed -n "s/.*\"$1\": \"\([^\"]*\)\".*/\1/p;T;q" <<<"$output"; }
 
+# details RPC: what the error of an empty request carries, as a client in Python reads it.
+details() {
+    PYTHONPATH=$stubs "$python" - "$target" "$1" <<'EOF'
+import sys, grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+try:
+    grpc.insecure_channel(sys.argv[1]).unary_unary("/dialplane.v1." + sys.argv[2])(b"", timeout=20)
+except grpc.RpcError as error:
+    for detail in rpc_status.from_call(error).details:
+        for kind in (error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()):
+            if detail.Unpack(kind):
+                print(type(kind).__name__, " ".join(str(kind).split()))
+EOF
+}
+
 dialer() { PYTHONPATH=$stubs timeout 120 "$python" examples/dialer.py --target "$target" "$@" && echo "exit 0"; }
 
 always='{"spans": [{"start": "00:00", "end": "24:00", "weekdays": ["WEEKDAY_MONDAY", "WEEKDAY_TUESDAY", "WEEKDAY_WEDNESDAY",
@@ -71,10 +88,25 @@ leads='{"number": "+12025550101", "externalId": "a", "variables": {"name": "Ann"
     {"number": "+12025550103"}, {"number": "+12025550104"}, {"number": "not a number"}, {"number": "+12025550101"}'
 nobody=00000000-0000-4000-8000-000000000000
 
+# What older clients speak; grpcurl prefers v1, so it gets this one by hand.
+cat >"$work/v1alpha.proto" <<'EOF'
+syntax = "proto3";
+package grpc.reflection.v1alpha;
+service ServerReflection { rpc ServerReflectionInfo(stream Request) returns (stream Response); }
+message Request { string list_services = 7; }
+message Response { Services list_services_response = 6; }
+message Services { repeated Service service = 1; }
+message Service { string name = 1; }
+EOF
+
 expect "reflection lists CampaignService" '^dialplane\.v1\.CampaignService$' grpc "$target" list
 expect "reflection lists SchedulerService" '^dialplane\.v1\.SchedulerService$' grpc "$target" list
 expect "reflection describes the stream" 'LeaseCalls \( stream .*\) returns \( stream' \
     grpc "$target" describe dialplane.v1.SchedulerService
+expect "reflection describes an enum with its comments" 'Refused on input' grpc "$target" describe dialplane.v1.Outcome
+expect "reflection v1alpha lists the same" '"dialplane.v1.SchedulerService"' \
+    grpc -import-path "$work" -proto v1alpha.proto -d '{"listServices": "*"}' \
+    "$target" grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo
 expect "each service has its health" '"SERVING"' \
     grpc -d '{"service": "dialplane.v1.SchedulerService"}' "$target" grpc.health.v1.Health/Check
 expect "the server tells its time zone database" '"timeZoneDatabase": "20' call SchedulerService/GetServerInfo '{}'
@@ -89,9 +121,15 @@ expect "a duplicate is refused" 'REFUSED_ROW_CODE_DUPLICATE' echo "$output"
 expect "a lead is found by its key" '"number": "\+12025550101"' \
     call CampaignService/ListLeads "{$id, \"externalId\": \"a\"}"
 expect "an unknown campaign is not found" 'NotFound' call CampaignService/StartCampaign "{\"campaignId\": \"$nobody\"}"
-expect "bad input is named" 'InvalidArgument' call CampaignService/CreateCampaign '{}'
+expect "bad input is refused" 'InvalidArgument' call CampaignService/CreateCampaign '{}'
+expect "its reason is typed" '^ErrorInfo reason: "BAD_INPUT" domain: "dialplane"' details CampaignService/CreateCampaign
+expect "its field is named" '^BadRequest field_violations .* ?field: "name"' echo "$output"
+expect "a stream that does not begin with Open is refused" 'InvalidArgument' \
+    call SchedulerService/LeaseCalls '{"heartbeat": {}}'
 expect "the campaign starts" '"CAMPAIGN_STATE_RUNNING"' call CampaignService/StartCampaign "{$id}"
 
+expect "a stream opens and drains" '"sessionTtl": "20s"' \
+    call SchedulerService/LeaseCalls "{\"open\": {\"dialerId\": \"grpcurl\", \"sessionId\": \"$nobody\"}} {\"drain\": {}}"
 expect "the Python dialer makes three calls" '^exit 0$' dialer --campaign "$campaign" --calls 3
 expect "three attempts are counted" '"attempts": "3"' call CampaignService/GetCampaignStats "{$id}"
 expect "three attempts are listed" '^3$' count attemptNumber CampaignService/ListAttempts "{$id}"

@@ -41,6 +41,9 @@ pub enum AppError {
     /// The private PostgreSQL.
     #[error(transparent)]
     Embedded(#[from] crate::embedded::EmbeddedError),
+    /// The private PostgreSQL ended by itself.
+    #[error("the private PostgreSQL has died; its log is postgres.log in its directory")]
+    EmbeddedDied,
     /// The server broke.
     #[error("the server: {0}")]
     Serve(#[from] tonic::transport::Error),

@@ -1,6 +1,6 @@
 //! The `dialplane` program: parse, start telemetry, run one subcommand.
 
-use std::{future::Future, process::ExitCode};
+use std::{future::Future, process::ExitCode, time::Duration};
 
 use dialplane::{
     app,
@@ -32,7 +32,14 @@ fn main() -> ExitCode {
             Database::Embedded(_) => Ok(()),
         },
     };
-    done.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ app::AppError::Config(_)) => {
+            failed(&error);
+            ExitCode::from(2)
+        }
+        Err(error) => failed(&error),
+    }
 }
 
 fn serve(runtime: &Runtime, settings: ServeSettings) -> Result<(), app::AppError> {
@@ -42,11 +49,24 @@ fn serve(runtime: &Runtime, settings: ServeSettings) -> Result<(), app::AppError
     match settings.database {
         Database::Url(url) => runtime.block_on(app::serve(&url, config, stopping)),
         Database::Embedded(dir) => {
-            let postgres = EmbeddedPostgres::start(&dir)?;
-            let served = runtime.block_on(app::serve(&postgres.connection_string("dialplane"), config, stopping));
+            let mut postgres = EmbeddedPostgres::start(&dir)?;
+            let url = postgres.connection_string("dialplane");
+            let served = runtime.block_on(async {
+                tokio::select! {
+                    served = app::serve(&url, config, stopping) => served,
+                    // Nobody would restart it: whoever restarts us does.
+                    () = died(&mut postgres) => Err(app::AppError::EmbeddedDied),
+                }
+            });
             postgres.stop()?;
             served
         }
+    }
+}
+
+async fn died(postgres: &mut EmbeddedPostgres) {
+    while postgres.is_running() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 

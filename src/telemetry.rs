@@ -1,20 +1,22 @@
 //! Logs: what the process says of itself. Ids and numbers, never a phone number or a name.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 /// Starts logging to stderr, as text or as JSON lines. `RUST_LOG` filters; default: info.
 pub fn start(json: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    // This library writes whole numbers at TRACE, whatever the filter asks for.
-    let filter = match "rlibphonenumber=warn".parse() {
-        Ok(directive) => filter.add_directive(directive),
-        Err(_) => filter,
-    };
+    // rlibphonenumber writes whole numbers at TRACE, whatever the filter asks for; the others tell of every migration.
+    let filter = ["rlibphonenumber=warn", "refinery_core=warn", "tokio_postgres=warn"]
+        .iter()
+        .filter_map(|directive| directive.parse().ok())
+        .fold(filter, EnvFilter::add_directive);
     let registry = tracing_subscriber::registry().with(filter);
     // A second start, as in tests, changes nothing.
     let _ = if json {
         registry.with(fmt::layer().json().with_writer(std::io::stderr)).try_init()
     } else {
-        registry.with(fmt::layer().with_writer(std::io::stderr)).try_init()
+        registry.with(fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr)).try_init()
     };
 }

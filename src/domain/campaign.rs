@@ -35,6 +35,16 @@ impl CampaignState {
         CampaignState::ALL.into_iter().find(|state| state.code() == code)
     }
 
+    /// The name that stands in the proto and the docs.
+    pub fn name(self) -> &'static str {
+        match self {
+            CampaignState::Draft => "DRAFT",
+            CampaignState::Running => "RUNNING",
+            CampaignState::Paused => "PAUSED",
+            CampaignState::Archived => "ARCHIVED",
+        }
+    }
+
     /// Whether the campaign may go from here to `next`. Going where it is already is allowed and changes nothing.
     pub fn may_become(self, next: CampaignState) -> bool {
         use CampaignState::{Archived, Draft, Paused, Running};

@@ -59,6 +59,21 @@ impl LeadState {
         LeadState::ALL.into_iter().find(|state| state.code() == code)
     }
 
+    /// The name that stands in the proto and the docs.
+    pub fn name(self) -> &'static str {
+        match self {
+            LeadState::Eligible => "ELIGIBLE",
+            LeadState::Ready => "READY",
+            LeadState::DialingIntent => "DIALING_INTENT",
+            LeadState::IntentYes => "INTENT_YES",
+            LeadState::IntentNo => "INTENT_NO",
+            LeadState::IntentNoAnswer => "INTENT_NO_ANSWER",
+            LeadState::Failed => "FAILED",
+            LeadState::Scheduled => "SCHEDULED",
+            LeadState::Consumed => "CONSUMED",
+        }
+    }
+
     /// No fact moves a lead out of here.
     pub fn is_final(self) -> bool {
         matches!(self, LeadState::IntentYes | LeadState::Consumed)

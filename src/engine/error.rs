@@ -25,7 +25,7 @@ pub enum EngineError {
     #[error("the campaign has no lead with this id")]
     LeadNotFound,
     /// The campaign's state does not allow this.
-    #[error("the campaign is {state:?}: {why}")]
+    #[error("the campaign is {}: {why}", .state.name())]
     CampaignState {
         /// Its state.
         state: CampaignState,
@@ -33,7 +33,7 @@ pub enum EngineError {
         why: &'static str,
     },
     /// The lead's state does not allow this.
-    #[error("the lead is {state:?}: {why}")]
+    #[error("the lead is {}: {why}", .state.name())]
     LeadState {
         /// Its state.
         state: LeadState,

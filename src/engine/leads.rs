@@ -174,9 +174,8 @@ impl Engine {
                             reason: waiting::RETRY,
                         })
                         .collect();
-                    for one in &placed {
-                        changes::set_callback(tx, key, one.lead, None).await?;
-                    }
+                    let ids: Vec<LeadId> = placed.iter().map(|one| one.lead).collect();
+                    changes::clear_callbacks(tx, key, &ids).await?;
                     changes::place(tx, key, &placed).await?;
                     for (lead, _, consumed) in &mut results {
                         *consumed = placed.iter().any(|one| one.lead == *lead);

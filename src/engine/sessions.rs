@@ -77,6 +77,7 @@ impl Engine {
         if !self.store.open_session(id, dialer, self.replica(), slots).await? {
             return Err(EngineError::SessionInUse);
         }
+        let begun = self.store.begun_of(id).await?;
         let (outbox, inbox) = mpsc::channel(OUTBOX_MAX);
         let stream = STREAMS.fetch_add(1, Ordering::Relaxed);
         self.tell(Event::Open {
@@ -84,6 +85,7 @@ impl Engine {
             stream,
             campaigns: (!only.is_empty()).then_some(only),
             slots: usize::try_from(slots).unwrap_or(0),
+            begun,
             outbox,
         });
         Ok((Session { engine: Arc::clone(self), id, stream }, inbox))

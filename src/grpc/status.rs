@@ -84,10 +84,10 @@ impl From<EngineError> for Status {
             EngineError::CampaignNotFound => simple(Code::NotFound, ErrorReason::CampaignNotFound, &error),
             EngineError::LeadNotFound => simple(Code::NotFound, ErrorReason::LeadNotFound, &error),
             EngineError::CampaignState { state, .. } => {
-                precondition(ErrorReason::CampaignState, format!("campaign/{state:?}"), &error)
+                precondition(ErrorReason::CampaignState, format!("campaign/{}", state.name()), &error)
             }
             EngineError::LeadState { state, .. } => {
-                precondition(ErrorReason::LeadState, format!("lead/{state:?}"), &error)
+                precondition(ErrorReason::LeadState, format!("lead/{}", state.name()), &error)
             }
             EngineError::StaleEtag => simple(Code::Aborted, ErrorReason::StaleEtag, &error),
             EngineError::RequestReused => simple(Code::AlreadyExists, ErrorReason::RequestIdReused, &error),

@@ -130,6 +130,7 @@ pub async fn set_outcome(
     client: &impl GenericClient,
     lease: LeaseId,
     outcome: Outcome,
+    counted: bool,
     callback_at: Option<DateTime<Utc>>,
     details: &ReportDetails,
 ) -> Result<(), StoreError> {
@@ -141,7 +142,7 @@ pub async fn set_outcome(
             &[
                 &lease,
                 &outcome.code(),
-                &outcome.counts(),
+                &counted,
                 &callback_at,
                 &details.occurred_at,
                 &details.provider_call_id,

@@ -128,6 +128,25 @@ pub async fn set_callback(
     Ok(())
 }
 
+/// Takes the promises of lifted leads back.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn clear_callbacks(
+    client: &impl GenericClient,
+    campaign: CampaignKey,
+    leads: &[LeadId],
+) -> Result<(), StoreError> {
+    let statement = client
+        .prepare_cached(
+            "update lead set callback_at = null, state = case when state = 8 then 1 else state end \
+             where campaign_id = $1::int and lead_id = any ($2::uuid[]) and callback_at is not null",
+        )
+        .await?;
+    client.execute(&statement, &[&campaign, &leads]).await?;
+    Ok(())
+}
+
 /// Writes the digest of a lead's facts; its state is placed, not written here. `counted` attempts more ever, `counted_now` more in
 /// this generation.
 ///

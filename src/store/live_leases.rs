@@ -77,6 +77,21 @@ impl Store {
         rows.iter().map(|row| Ok(row.try_get("lease_id")?)).collect()
     }
 
+    /// Begun leases of a session.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn begun_of(&self, session: SessionId) -> Result<Vec<(LeaseId, CampaignKey)>, StoreError> {
+        let client = self.client().await?;
+        let statement = client
+            .prepare_cached(
+                "select lease_id, campaign_id from lease where session_id = $1::uuid and begun_at is not null",
+            )
+            .await?;
+        let rows = client.query(&statement, &[&session]).await?;
+        rows.iter().map(|row| Ok((row.try_get("lease_id")?, row.try_get("campaign_id")?))).collect()
+    }
+
     /// Live leases, oldest first, above `after`.
     ///
     /// # Errors

@@ -27,7 +27,9 @@ impl Store {
         client.execute("select pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
         let done = async {
             Self::check_min_binary(&client).await?;
+            // Older binaries run on newer schemas, as long as min_binary allows it.
             embedded::migrations::runner()
+                .set_abort_missing(false)
                 .run_async(&mut client)
                 .await
                 .map_err(|error| StoreError::Bug(format!("migration: {error}")))?;

@@ -2,6 +2,6 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod first_call;
-mod support;
 mod state_machines;
+mod support;
 mod tests_embedded;

@@ -105,9 +105,9 @@ impl Dispatcher {
     fn take(&mut self, event: Event) {
         let now = self.now();
         let effects = match event {
-            Event::Open { session, stream, campaigns, slots, outbox } => {
+            Event::Open { session, stream, campaigns, slots, begun, outbox } => {
                 self.outboxes.insert(session, (stream, outbox));
-                self.floor.open(session, campaigns, slots, now)
+                self.floor.open(session, campaigns, slots, begun, now)
             }
             Event::Closed(session, stream) => {
                 if self.outboxes.get(&session).is_some_and(|(current, _)| *current == stream) {

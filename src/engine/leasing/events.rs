@@ -44,6 +44,8 @@ pub enum Event {
         campaigns: Option<HashSet<CampaignKey>>,
         /// Its demand.
         slots: usize,
+        /// Begun calls of the same session on an earlier stream: they take their slots.
+        begun: Vec<(LeaseId, CampaignKey)>,
         /// Where its messages go.
         outbox: mpsc::Sender<Outbound>,
     },

@@ -100,15 +100,20 @@ impl Floor {
         id: SessionId,
         campaigns: Option<HashSet<CampaignKey>>,
         slots: usize,
+        begun: Vec<(LeaseId, CampaignKey)>,
         now: Moment,
     ) -> Vec<Effect> {
         let ttl = self.settings.session_ttl;
+        let held = begun.iter().map(|(lease, _)| *lease).collect();
+        for (lease, campaign) in begun {
+            self.ledger.insert(lease, Held { session: id, campaign, receipt_due: None, begun: true });
+        }
         self.sessions.insert(
             id,
             Session {
                 campaigns,
                 slots,
-                held: HashSet::new(),
+                held,
                 pending: 0,
                 heard_at: now.mono,
                 told_at: now.mono,

@@ -33,15 +33,50 @@ pub async fn run_once(engine: &Arc<Engine>) -> Result<Report, EngineError> {
         let (begun, unbegun): (Vec<_>, Vec<_>) = overdue.into_iter().partition(|(_, begun)| *begun);
         let unbegun: Vec<LeaseId> = unbegun.into_iter().map(|(lease, _)| lease).collect();
         let begun: Vec<LeaseId> = begun.into_iter().map(|(lease, _)| lease).collect();
-        if !unbegun.is_empty() {
-            report.returned += engine.take_back(&unbegun, RevokeReason::NotBegun).await?.0.len();
-        }
-        if !begun.is_empty() {
-            report.unknown += engine.settle_unknown(begun, RevokeReason::MaxDuration).await?.len();
-        }
+        report.returned += take_back(engine, &unbegun).await?;
+        report.unknown += settle(engine, &begun).await?;
         if !full {
             return Ok(report);
         }
+    }
+}
+
+/// Takes leases back together; where that fails for a reason of its own, one by one: a bad one must not keep the others.
+async fn take_back(engine: &Arc<Engine>, leases: &[LeaseId]) -> Result<usize, EngineError> {
+    if leases.is_empty() {
+        return Ok(0);
+    }
+    match engine.take_back(leases, RevokeReason::NotBegun).await {
+        Err(EngineError::Internal(_)) if leases.len() > 1 => {
+            let mut returned = 0;
+            for lease in leases {
+                match engine.take_back(&[*lease], RevokeReason::NotBegun).await {
+                    Ok((over, _)) => returned += over.len(),
+                    Err(error) => tracing::error!(%error, %lease, "a lease cannot be taken back"),
+                }
+            }
+            Ok(returned)
+        }
+        done => Ok(done?.0.len()),
+    }
+}
+
+async fn settle(engine: &Arc<Engine>, leases: &[LeaseId]) -> Result<usize, EngineError> {
+    if leases.is_empty() {
+        return Ok(0);
+    }
+    match engine.settle_unknown(leases.to_vec(), RevokeReason::MaxDuration).await {
+        Err(EngineError::Internal(_)) if leases.len() > 1 => {
+            let mut unknown = 0;
+            for lease in leases {
+                match engine.settle_unknown(vec![*lease], RevokeReason::MaxDuration).await {
+                    Ok(settled) => unknown += settled.len(),
+                    Err(error) => tracing::error!(%error, %lease, "a begun lease cannot be ended"),
+                }
+            }
+            Ok(unknown)
+        }
+        done => Ok(done?.len()),
     }
 }
 

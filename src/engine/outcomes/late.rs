@@ -26,6 +26,9 @@ use crate::{
     },
 };
 
+/// Late reports taken in one transaction.
+const AT_ONCE: usize = 20;
+
 /// What late reports did besides their answers.
 #[derive(Default)]
 struct Aftermath {
@@ -42,8 +45,16 @@ struct Rules {
 }
 
 impl Engine {
-    /// Takes reports whose leases are over; answers per report, in order.
-    pub(super) async fn report_late(self: &Arc<Self>, reports: Vec<Report>) -> Result<Vec<ReportAnswer>, EngineError> {
+    /// Takes reports whose leases are over; answers per report, in order. In small transactions: each locks gauges.
+    pub(super) async fn report_late(self: &Arc<Self>, reports: &[Report]) -> Result<Vec<ReportAnswer>, EngineError> {
+        let mut answers = Vec::with_capacity(reports.len());
+        for part in reports.chunks(AT_ONCE) {
+            answers.extend(self.report_some_late(part.to_vec()).await?);
+        }
+        Ok(answers)
+    }
+
+    async fn report_some_late(self: &Arc<Self>, reports: Vec<Report>) -> Result<Vec<ReportAnswer>, EngineError> {
         let ids: Vec<LeaseId> = reports.iter().map(|report| report.lease).collect();
         let known = self.store.ended_leases(&ids).await?;
         let mut rules = HashMap::new();
@@ -147,7 +158,7 @@ async fn take_late(
     Ok(ReportAnswer { verdict, state: Some(state) })
 }
 
-/// Keeps every report in the history, the first one, too, once there are several.
+/// Keeps every report in the history; the first one, too, once there are several.
 async fn keep(
     tx: &Transaction<'_>,
     report: &Report,
@@ -161,7 +172,8 @@ async fn keep(
     }
     attempts::keep_report(tx, lease, report.outcome, verdict as i16, report.callback_at).await?;
     if verdict != ReportVerdict::Outranked {
-        attempts::set_outcome(tx, lease, report.outcome, report.callback_at, &report.details).await?;
+        let counted = report.outcome.counts() && ended.outcome.is_some();
+        attempts::set_outcome(tx, lease, report.outcome, counted, report.callback_at, &report.details).await?;
     }
     Ok(())
 }
@@ -178,8 +190,11 @@ async fn apply(
     let (campaign, lead) = (ended.context.campaign, ended.context.lead);
     let fact =
         Fact { seq: ended.seq, outcome: report.outcome, begun_at: ended.begun_at, callback_at: report.callback_at };
-    let facts = ended.context.facts.merge(fact);
-    let counted = i32::from(report.outcome.counts()) - i32::from(ended.outcome.is_some_and(Outcome::counts));
+    // A lease that had ended without a permit is history: it counts for nothing.
+    let counted = match ended.outcome {
+        Some(held) => i32::from(report.outcome.counts()) - i32::from(held.counts()),
+        None => 0,
+    };
     // Attempts before a reset do not spend the budget after it.
     let counted_now = if ended.current_generation { counted } else { 0 };
     changes::count_attempts(tx, campaign, i64::from(counted)).await?;
@@ -187,9 +202,10 @@ async fn apply(
         && ended.seq >= ended.context.facts.last_seq;
     let moves = (report.outcome.is_conversation() || stands) && !ended.shown_state.is_final();
     if !moves {
-        changes::set_facts(tx, campaign, lead, &facts, counted, counted_now).await?;
+        changes::set_facts(tx, campaign, lead, &ended.context.facts, counted, counted_now).await?;
         return Ok(ended.shown_state);
     }
+    let facts = ended.context.facts.merge(fact);
     let lifted = changes::lift(tx, campaign, &[lead]).await?;
     changes::set_facts(tx, campaign, lead, &facts, counted, counted_now).await?;
     let Some(lifted) = lifted.into_iter().next().filter(|lifted| !lifted.begun) else {

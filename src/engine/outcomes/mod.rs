@@ -233,7 +233,8 @@ impl Engine {
             let late: Vec<&(usize, Report)> =
                 open.iter().filter(|(_, report)| !live.contains(&report.lease)).copied().collect();
             if !late.is_empty() {
-                let verdicts = self.report_late(late.iter().map(|(_, report)| report.clone()).collect()).await?;
+                let verdicts =
+                    self.report_late(&late.iter().map(|(_, report)| report.clone()).collect::<Vec<_>>()).await?;
                 for ((index, _), verdict) in late.iter().zip(verdicts) {
                     answers[*index] = Some(verdict);
                 }

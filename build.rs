@@ -4,7 +4,12 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const PROTOS: [&str; 2] = ["dialplane/v1/campaign_service.proto", "dialplane/v1/scheduler_service.proto"];
+const PROTOS: [&str; 3] = [
+    "dialplane/v1/campaign_service.proto",
+    "dialplane/v1/scheduler_service.proto",
+    // For reflection: clients show the details of errors by it.
+    "google/rpc/error_details.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");

@@ -7,6 +7,8 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server as GrpcServer;
+use tower::ServiceBuilder;
+use tower_http::{catch_panic::CatchPanicLayer, trace::TraceLayer};
 
 use crate::{
     config::{CONNECTIONS_MAX, ConfigError, ServerConfig},
@@ -105,6 +107,12 @@ pub async fn start(database_url: &str, config: ServerConfig) -> Result<Running, 
         GrpcServer::builder()
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .tcp_nodelay(true)
+            .layer(
+                ServiceBuilder::new()
+                    .layer(TraceLayer::new_for_grpc())
+                    // A panic is a bug of one request: without this it would end its connection, and every stream on it.
+                    .layer(CatchPanicLayer::custom(grpc::panicked)),
+            )
             .add_routes(routes)
             .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move { stopped.cancelled().await })
             .await

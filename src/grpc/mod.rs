@@ -12,7 +12,9 @@ mod views;
 
 use std::sync::Arc;
 
-use tonic::service::Routes;
+use std::any::Any;
+
+use tonic::{Code, body::Body, codegen::http::Response, service::Routes};
 
 use crate::{
     engine::Engine,
@@ -45,4 +47,12 @@ pub fn routes(
         .add_service(tonic_health::pb::health_server::HealthServer::new(health))
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?))
+}
+
+/// The answer to a request whose handler panicked: INTERNAL, and the rest goes to the log.
+pub fn panicked(panic: Box<dyn Any + Send>) -> Response<Body> {
+    let what = panic.downcast_ref::<&str>().map(|text| (*text).to_owned()).or_else(|| panic.downcast_ref().cloned());
+    tracing::error!(what, "a request panicked");
+    status::status(Code::Internal, pb::ErrorReason::Internal, "an internal error; the server's log has the details")
+        .into_http()
 }

@@ -111,7 +111,8 @@ pub async fn start(database_url: &str, config: ServerConfig) -> Result<Running, 
                 ServiceBuilder::new()
                     .layer(TraceLayer::new_for_grpc())
                     // A panic is a bug of one request: without this it would end its connection, and every stream on it.
-                    .layer(CatchPanicLayer::custom(grpc::panicked)),
+                    .layer(CatchPanicLayer::custom(grpc::panicked))
+                    .map_response(grpc::typed),
             )
             .add_routes(routes)
             .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move { stopped.cancelled().await })

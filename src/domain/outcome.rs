@@ -81,3 +81,23 @@ impl Outcome {
         self != Outcome::NotPlaced
     }
 }
+
+impl std::fmt::Display for Outcome {
+    /// The name that stands in the proto and the docs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Outcome::IntentYes => "INTENT_YES",
+            Outcome::IntentNo => "INTENT_NO",
+            Outcome::CallbackRequested => "CALLBACK_REQUESTED",
+            Outcome::DoNotCall => "DO_NOT_CALL",
+            Outcome::NoAnswer => "NO_ANSWER",
+            Outcome::Voicemail => "VOICEMAIL",
+            Outcome::Busy => "BUSY",
+            Outcome::Abandoned => "ABANDONED",
+            Outcome::Failed => "FAILED",
+            Outcome::InvalidNumber => "INVALID_NUMBER",
+            Outcome::NotPlaced => "NOT_PLACED",
+            Outcome::Unknown => "UNKNOWN",
+        })
+    }
+}

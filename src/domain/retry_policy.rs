@@ -40,19 +40,19 @@ pub struct RetryPolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum RetryPolicyError {
     /// The outcome ends the lead's calls, or a promise decides instead.
-    #[error("{0:?} is never retried by a delay")]
+    #[error("{0} is never retried by a delay")]
     NotRetried(Outcome),
     /// The outcome is listed more than once.
-    #[error("{0:?} has more than one list of delays")]
+    #[error("{0} has more than one list of delays")]
     Duplicate(Outcome),
     /// No delay, or more than [`DELAYS_MAX`].
-    #[error("{0:?} needs 1 to {DELAYS_MAX} delays")]
+    #[error("{0} needs 1 to {DELAYS_MAX} delays")]
     DelayCount(Outcome),
     /// A delay out of bounds, at this index of the outcome's list.
-    #[error("delay {1} of {0:?} is over 365 days, or under 1 s for UNKNOWN")]
+    #[error("delay {1} of {0} is over 365 days, or under 1 s for UNKNOWN")]
     DelayOutOfBounds(Outcome, usize),
     /// A delay that is not a whole number of milliseconds, at this index of the outcome's list.
-    #[error("delay {1} of {0:?} is finer than a millisecond")]
+    #[error("delay {1} of {0} is finer than a millisecond")]
     DelayTooFine(Outcome, usize),
 }
 

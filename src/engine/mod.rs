@@ -178,11 +178,18 @@ impl Engine {
         Ok(self.remember(row))
     }
 
+    /// Keeps the newer of two readings: they arrive in any order.
     fn remember(&self, row: CampaignRow) -> Arc<CampaignRow> {
-        let row = Arc::new(row);
         write(&self.keys).insert(row.id, row.key);
-        write(&self.campaigns).insert(row.key, Arc::clone(&row));
-        row
+        let mut campaigns = write(&self.campaigns);
+        match campaigns.get(&row.key) {
+            Some(held) if held.is_newer_than(&row) => Arc::clone(held),
+            _ => {
+                let row = Arc::new(row);
+                campaigns.insert(row.key, Arc::clone(&row));
+                row
+            }
+        }
     }
 
     /// Grants, again where a deadlock broke it.

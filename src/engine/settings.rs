@@ -75,6 +75,9 @@ impl Engine {
                     if etag.is_some_and(|etag| etag != before.etag) {
                         return Err(EngineError::StaleEtag);
                     }
+                    if after == before {
+                        return Ok((before, ()));
+                    }
                     let written = stored::update(tx, &after, Some(before.etag)).await?;
                     Ok((written.ok_or(EngineError::Again)?, ()))
                 })
@@ -167,7 +170,7 @@ impl Engine {
     pub async fn status(&self) -> Result<Status, EngineError> {
         Ok(Status {
             settings: self.store.settings().await?,
-            presence: self.store.presence().await?,
+            presence: self.store.presence(self.replica()).await?,
             campaigns: self.store.activity(ACTIVITY_MAX).await?,
         })
     }

@@ -82,6 +82,11 @@ pub fn text(value: &str, range: RangeInclusive<usize>, field: &str, bad: &mut Vi
     if long { String::new() } else { value.to_owned() }
 }
 
+/// The beginning of a word that a message quotes.
+pub fn shortened(word: &str) -> String {
+    word.chars().filter(|c| c.is_ascii_graphic()).take(40).collect()
+}
+
 /// Text that may be absent.
 pub fn optional_text(value: &str, max: usize, field: &str, bad: &mut Violations) -> Option<String> {
     let value = text(value, 0..=max, field, bad);

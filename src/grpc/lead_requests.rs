@@ -116,7 +116,7 @@ pub fn lead_patch(request: &pb::UpdateLeadRequest, bad: &mut Violations) -> Lead
             "variables" => {
                 patch.change.variables = Some(convert::variables(request.variables.clone(), "variables", bad));
             }
-            _ => bad.add("update_mask", "names a field that cannot be changed"),
+            other => bad.add("update_mask", format!("`{}` cannot be changed", convert::shortened(other))),
         }
     }
     patch

@@ -66,8 +66,13 @@ async fn pump(
                     let _ = sender.send(Err(refusal)).await;
                     return;
                 },
-                // The dialer ended the stream, or its link broke.
-                Some(Err(_)) | None => return,
+                // It cannot be read, or its link broke: then nobody hears this.
+                Some(Err(_)) => {
+                    let refusal = status(Code::InvalidArgument, pb::ErrorReason::BadInput, "a message cannot be decoded");
+                    let _ = sender.send(Err(refusal)).await;
+                    return;
+                }
+                None => return,
             },
             out = outbound.recv() => match out {
                 Some(Outbound::Message(message)) => {

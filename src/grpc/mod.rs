@@ -10,6 +10,8 @@ mod scheduler_service;
 mod status;
 mod views;
 
+pub use status::typed;
+
 use std::sync::Arc;
 
 use std::any::Any;

@@ -163,7 +163,7 @@ pub fn masked_change(request: &pb::UpdateCampaignRequest, bad: &mut Violations) 
             "rules.retry_rules" => masked.retry_policy.clone_from(&given.retry_policy),
             "rules.begin_within" => masked.begin_within = given.begin_within,
             "rules.max_duration" => masked.max_duration = given.max_duration,
-            _ => bad.add("update_mask", "names a field that cannot be changed"),
+            other => bad.add("update_mask", format!("`{}` cannot be changed", convert::shortened(other))),
         }
     }
     masked

@@ -3,12 +3,14 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use tonic::{Code, Status};
+use tonic::{Code, Status, body::Body, codegen::http::Response};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{engine::EngineError, pb::ErrorReason};
 
 const DOMAIN: &str = "dialplane";
+/// Violations told at once.
+const VIOLATIONS_MAX: usize = 20;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What is wrong with a request: a field's path and the rule that it breaks.
@@ -45,7 +47,8 @@ fn details(reason: ErrorReason, metadata: HashMap<String, String>) -> ErrorDetai
 
 fn bad_input(violations: &[(String, String)]) -> Status {
     let mut details = details(ErrorReason::BadInput, HashMap::new());
-    for (field, rule) in violations {
+    // Details travel in a header, which clients bound at 8 KB.
+    for (field, rule) in violations.iter().take(VIOLATIONS_MAX) {
         details.add_bad_request_violation(field, rule);
     }
     let (field, rule) = &violations[0];
@@ -60,7 +63,7 @@ fn simple(code: Code, reason: ErrorReason, error: &EngineError) -> Status {
     Status::with_error_details(code, error.to_string(), details(reason, HashMap::new()))
 }
 
-fn precondition(reason: ErrorReason, subject: String, error: &EngineError) -> Status {
+fn precondition(reason: ErrorReason, subject: &str, error: &EngineError) -> Status {
     let mut details = details(reason, HashMap::new());
     details.add_precondition_failure_violation("STATE", subject, error.to_string());
     Status::with_error_details(Code::FailedPrecondition, error.to_string(), details)
@@ -83,12 +86,8 @@ impl From<EngineError> for Status {
             EngineError::BadInput { field, rule } => bad_input(&[((*field).to_owned(), (*rule).to_owned())]),
             EngineError::CampaignNotFound => simple(Code::NotFound, ErrorReason::CampaignNotFound, &error),
             EngineError::LeadNotFound => simple(Code::NotFound, ErrorReason::LeadNotFound, &error),
-            EngineError::CampaignState { state, .. } => {
-                precondition(ErrorReason::CampaignState, format!("campaign/{}", state.name()), &error)
-            }
-            EngineError::LeadState { state, .. } => {
-                precondition(ErrorReason::LeadState, format!("lead/{}", state.name()), &error)
-            }
+            EngineError::CampaignState { .. } => precondition(ErrorReason::CampaignState, "campaign", &error),
+            EngineError::LeadState { .. } => precondition(ErrorReason::LeadState, "lead", &error),
             EngineError::StaleEtag => simple(Code::Aborted, ErrorReason::StaleEtag, &error),
             EngineError::RequestReused => simple(Code::AlreadyExists, ErrorReason::RequestIdReused, &error),
             EngineError::ImportOutOfOrder { through_seq } => {
@@ -109,4 +108,28 @@ impl From<EngineError> for Status {
             }
         }
     }
+}
+
+/// Gives errors that were made before our services were reached a reason, and keeps their texts inside.
+pub fn typed(response: Response<Body>) -> Response<Body> {
+    let headers = response.headers();
+    if headers.contains_key("grpc-status-details-bin") {
+        return response;
+    }
+    let Some(refused) = Status::from_header_map(headers).filter(|status| status.code() != Code::Ok) else {
+        return response;
+    };
+    let typed = match refused.code() {
+        Code::Unimplemented => {
+            status(Code::Unimplemented, ErrorReason::Unimplemented, "no such service, method or compression here")
+        }
+        Code::OutOfRange | Code::ResourceExhausted => {
+            status(Code::ResourceExhausted, ErrorReason::MessageTooLarge, "a message has more than 16 MiB")
+        }
+        Code::Internal | Code::InvalidArgument | Code::Unknown => {
+            status(Code::InvalidArgument, ErrorReason::BadInput, "the message cannot be decoded")
+        }
+        _ => return response,
+    };
+    typed.into_http()
 }

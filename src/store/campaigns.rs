@@ -40,6 +40,13 @@ pub struct CampaignRow {
     pub updated_at: DateTime<Utc>,
 }
 
+impl CampaignRow {
+    /// Whether another reading of the same campaign was made before this one.
+    pub fn is_newer_than(&self, other: &CampaignRow) -> bool {
+        self.etag > other.etag || self.generation > other.generation
+    }
+}
+
 const SELECT: &str = "select c.campaign_id, c.public_id, c.name, c.state, c.state_since, c.rules, c.rules_version, c.etag, \
      g.epoch, c.created_at, c.updated_at from campaign c join gauge g on g.campaign_id = c.campaign_id";
 

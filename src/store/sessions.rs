@@ -12,6 +12,8 @@ pub struct Presence {
     pub sessions: i64,
     /// Their slots.
     pub slots: i64,
+    /// Of these slots, those on other replicas.
+    pub slots_elsewhere: i64,
     /// Live replicas.
     pub replicas: i64,
     /// Live leases.
@@ -145,11 +147,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn presence(&self) -> Result<Presence, StoreError> {
+    pub async fn presence(&self, here: ReplicaId) -> Result<Presence, StoreError> {
         let client = self.client().await?;
         let statement = client.prepare_cached(include_str!("sql/presence.sql")).await?;
-        let row = client.query_one(&statement, &[]).await?;
+        let row = client.query_one(&statement, &[&here]).await?;
         Ok(Presence {
+            slots_elsewhere: row.try_get("slots_elsewhere")?,
             sessions: row.try_get("sessions")?,
             slots: row.try_get("slots")?,
             replicas: row.try_get("replicas")?,

@@ -200,14 +200,16 @@ impl Dispatcher {
     fn campaign(&mut self, row: Arc<CampaignRow>) {
         let zones = Arc::clone(&self.zones);
         let running = row.state == CampaignState::Running;
+        let key = row.key;
         let lanes = self.floor.lanes();
         match lanes.get_mut(&row.key) {
+            // Readings arrive in any order.
+            Some(lane) if lane.campaign.is_newer_than(&row) => {}
             Some(lane) => {
                 lane.update(row, zones);
                 if !running {
                     // Its READY leads have gone back in the database.
-                    lane.buffer.clear();
-                    lane.promises.clear();
+                    lanes.remove(&key);
                 }
             }
             None if running => {
@@ -221,7 +223,9 @@ impl Dispatcher {
         self.zones = survey.zones;
         self.floor.settings = survey.settings;
         let running: HashSet<CampaignKey> = survey.running.iter().map(|row| row.key).collect();
-        self.floor.lanes().retain(|key, lane| running.contains(key) || !lane.buffer.is_empty());
+        // A lane that the survey does not know may be newer than the survey, or over: its campaign tells.
+        let unknown: Vec<_> = self.floor.lanes().keys().filter(|key| !running.contains(key)).copied().collect();
+        self.apply(unknown.into_iter().map(Effect::Reload).collect());
         for row in survey.running {
             self.campaign(row);
         }
@@ -230,13 +234,9 @@ impl Dispatcher {
     }
 
     fn presence(&mut self, presence: Presence) {
-        let cap = f64::from(self.floor.settings.max_concurrency);
+        self.floor.slots_elsewhere = usize::try_from(presence.slots_elsewhere).unwrap_or(0);
         let (sessions, slots) = self.floor.slots();
         let mine: i64 = slots.iter().map(|slots| i64::from(*slots)).sum();
-        let all = presence.slots.max(mine).max(1);
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-        let share = (cap * mine as f64 / all as f64).ceil() as usize;
-        self.floor.cap_share = share;
         if mine != self.noted {
             self.noted = mine;
             self.engine.note_slots(sessions, slots);

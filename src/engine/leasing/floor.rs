@@ -50,8 +50,8 @@ pub struct Planned {
 pub struct Floor {
     /// In force.
     pub settings: SchedulerSettings,
-    /// READY leads of this replica are for this many slots of the cap.
-    pub cap_share: usize,
+    /// Slots of sessions on other replicas.
+    pub slots_elsewhere: usize,
     pub(super) lanes: BTreeMap<CampaignKey, Lane>,
     pub(super) sessions: HashMap<SessionId, Session>,
     pub(super) ledger: HashMap<LeaseId, Held>,
@@ -62,10 +62,9 @@ pub struct Floor {
 impl Floor {
     /// An empty floor.
     pub fn new(settings: SchedulerSettings) -> Floor {
-        let cap_share = usize::try_from(settings.max_concurrency).unwrap_or(0);
         Floor {
             settings,
-            cap_share,
+            slots_elsewhere: 0,
             lanes: BTreeMap::new(),
             sessions: HashMap::new(),
             ledger: HashMap::new(),
@@ -273,10 +272,18 @@ impl Floor {
         }
     }
 
+    /// This replica's part of the engine's cap, by its slots among all.
+    fn cap_share(&self) -> usize {
+        let mine: usize = self.sessions.values().map(|session| session.slots).sum();
+        let cap = usize::try_from(self.settings.max_concurrency).unwrap_or(0);
+        (cap * mine).div_ceil((mine + self.slots_elsewhere).max(1))
+    }
+
     /// Which lanes to fill now, and buffers to send back because nobody wants them any more.
     pub fn refills(&mut self, now: Moment) -> Vec<Effect> {
         let factor = usize::try_from(self.settings.buffer_factor).unwrap_or(1);
         let step = usize::try_from(self.settings.batch_size).unwrap_or(1);
+        let share = self.cap_share();
         let mut effects = Vec::new();
         for (key, lane) in &mut self.lanes {
             if lane.more_promises && lane.promises.is_empty() {
@@ -290,7 +297,7 @@ impl Floor {
                 demand += session.free(now.mono);
             }
             let cap = lane.campaign.rules.max_concurrency.map_or(usize::MAX, |cap| usize::try_from(cap).unwrap_or(0));
-            let target = factor * slots.min(self.cap_share).min(cap);
+            let target = factor * slots.min(share).min(cap);
             if lane.campaign.state == CampaignState::Running && target > 0 {
                 if let Some((want, scan)) = lane.want(target, demand.min(target), step, now.wall) {
                     effects.push(Effect::Refill(*key, want, scan));
@@ -317,7 +324,7 @@ impl Floor {
             };
             let reason = if mine().next().is_none() {
                 ThrottleReason::Paused
-            } else if self.room.is_none() || mine().any(|(_, lane)| lane.room.is_none()) {
+            } else if self.settings.max_concurrency == 0 || self.room.is_met() || mine().any(|(_, lane)| capped(lane)) {
                 ThrottleReason::Cap
             } else if mine().any(|(_, lane)| !lane.exhausted || !lane.buffer.is_empty()) {
                 continue;
@@ -344,4 +351,8 @@ impl Floor {
             self.lanes.values().filter(|lane| open(lane)).filter_map(|lane| lane.next_instant(now.wall)).min();
         instant.map_or(LONGEST, |at| (at - now.wall).to_std().unwrap_or(Duration::ZERO).min(LONGEST))
     }
+}
+
+fn capped(lane: &Lane) -> bool {
+    lane.room.is_met() || lane.campaign.rules.max_concurrency == Some(0)
 }

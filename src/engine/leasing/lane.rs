@@ -24,7 +24,11 @@ const SCAN_MAX: i32 = 2000;
 
 /// Room under a cap as one replica knows it: unknown until the cap is met, then counted by the leases that end.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Room(Option<usize>);
+pub struct Room {
+    left: Option<usize>,
+    /// The cap was met, and nothing was granted since.
+    met: bool,
+}
 
 impl Room {
     /// Leads tried at once after a cap was met, to see whether others have made room.
@@ -32,32 +36,43 @@ impl Room {
 
     /// The cap is met.
     pub fn met(&mut self) {
-        self.0 = Some(0);
+        self.left = Some(0);
+        self.met = true;
     }
 
     /// A lease has ended.
     pub fn one_more(&mut self) {
-        self.0 = self.0.map(|room| room + 1);
+        self.left = self.left.map(|room| room + 1);
+    }
+
+    /// A lease was granted.
+    pub fn granted(&mut self) {
+        self.met = false;
+    }
+
+    /// Whether the cap is what holds things up.
+    pub fn is_met(&self) -> bool {
+        self.met
     }
 
     /// Leases are asked for.
     pub fn used(&mut self, leases: usize) {
-        self.0 = self.0.map(|room| room.saturating_sub(leases));
+        self.left = self.left.map(|room| room.saturating_sub(leases));
     }
 
     /// There may be room that we do not know of.
     pub fn probe(&mut self) {
-        self.0 = self.0.map(|room| room.max(Self::PROBE));
+        self.left = self.left.map(|room| room.max(Self::PROBE));
     }
 
     /// Whether there is none.
     pub fn is_none(&self) -> bool {
-        self.0 == Some(0)
+        self.left == Some(0)
     }
 
     /// `most`, or less where there is less room.
     pub fn at_most(&self, most: usize) -> usize {
-        self.0.map_or(most, |room| room.min(most))
+        self.left.map_or(most, |room| room.min(most))
     }
 }
 

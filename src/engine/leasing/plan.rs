@@ -196,7 +196,10 @@ impl Floor {
     }
 
     fn enter(&mut self, item: &GrantItem, lead: QueuedLead, now: Moment) -> Option<GrantedLease> {
-        let campaign = Arc::clone(&self.lanes.get(&item.campaign)?.campaign);
+        self.room.granted();
+        let lane = self.lanes.get_mut(&item.campaign)?;
+        lane.room.granted();
+        let campaign = Arc::clone(&lane.campaign);
         let session = self.sessions.get_mut(&item.session)?;
         session.held.insert(item.lease);
         session.throttled = None;

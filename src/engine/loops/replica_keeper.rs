@@ -43,7 +43,7 @@ pub async fn run_once(engine: &Arc<Engine>, duties: Duties) -> Result<bool, Stor
     if inherited || duties.compare {
         engine.tell(Event::Inherited(engine.store.buffer_of(engine.replica()).await?));
     }
-    let presence = engine.store.presence().await?;
+    let presence = engine.store.presence(engine.replica()).await?;
     engine.replicas.store(presence.replicas, Ordering::Relaxed);
     engine.tell(Event::Presence(presence));
     Ok(true)

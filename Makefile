@@ -25,8 +25,8 @@ test-clients: packages ## clients in other languages against a running engine
 	scripts/test-clients.sh
 
 .PHONY: bench
-bench: packages ## whole lives of leads per second
-	cargo bench $(LOCKED) --bench life
+bench: packages ## how fast the engine is; QUICK=1: shorter, PROFILE=1: which statements take the time
+	QUICK=$(QUICK) PROFILE=$(PROFILE) cargo bench $(LOCKED) --bench life
 
 .PHONY: check check-rust check-deps check-proto check-chart
 check: check-rust check-deps check-proto check-chart ## format, lints, docs, licenses, contract, chart

@@ -1,0 +1,109 @@
+//! Whole lives of leads: queued, granted, received, begun, outcome; and what an operator asks of a list that has lived.
+
+use std::time::Duration;
+
+use dialplane::pb::{
+    GetCampaignStatsRequest, LeadState, PauseCampaignRequest, ResetCampaignRequest, StartCampaignRequest,
+};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Fallible,
+    crew::{Crew, Shape},
+    intake::Campaign,
+    report::Report,
+    world::{World, cpu_ms, cpu_ms_of_family},
+};
+
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_secs(300);
+const STATS_CALLS: usize = 20;
+
+/// Eight dialers of 500 slots, up to 500 leases a call.
+pub async fn in_batches(world: &mut World, campaign: &Campaign, report: &mut Report) -> Fallible<()> {
+    let shape = Shape { processes: 8, sessions: 1, slots: 500, batch: 500 };
+    live(world, campaign, &shape, "life", "per_second", report).await
+}
+
+/// Sixty-four dialers that hold one call at a time, one unary call per step.
+pub async fn one_at_a_time(world: &mut World, campaign: &Campaign, report: &mut Report) -> Fallible<()> {
+    let shape = Shape { processes: 4, sessions: 16, slots: 1, batch: 1 };
+    live(world, campaign, &shape, "life", "single_per_second", report).await?;
+    pause(world, campaign).await
+}
+
+#[allow(clippy::cast_precision_loss)]
+async fn live(
+    world: &mut World,
+    campaign: &Campaign,
+    shape: &Shape,
+    area: &str,
+    key: &str,
+    report: &mut Report,
+) -> Fallible<()> {
+    let crew = Crew::open(world, &campaign.id, shape).await?;
+    let wal = "select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint";
+    let wal_before = world.number(wal).await?;
+    let used = |crew: &Crew, world: &World| {
+        [crew.cpu_ms(), cpu_ms(world.engine_pid()), cpu_ms_of_family(world.postgres_pid)]
+    };
+    let used_before = used(&crew, world);
+    let started = Instant::now();
+    let request = StartCampaignRequest { campaign_id: campaign.id.clone(), ..StartCampaignRequest::default() };
+    world.campaigns.start_campaign(request).await?;
+    while open_leads(world, campaign).await? > 0 {
+        if started.elapsed() > PATIENCE {
+            return Err("the campaign does not end".into());
+        }
+        sleep(LOOK_EVERY).await;
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    let used_after = used(&crew, world);
+    let wal_after = world.number(wal).await?;
+    let tally = crew.close().await?;
+    let lives = tally.lives.max(1) as f64;
+    let prefix = key.trim_end_matches("per_second");
+    report.sample(&format!("{area}.{key}"), lives / seconds);
+    report.sample(&format!("{area}.{prefix}wal_bytes"), (wal_after - wal_before) as f64 / lives);
+    for (who, (before, after)) in ["dialers", "engine", "postgres"].iter().zip(used_before.iter().zip(used_after)) {
+        report.sample(&format!("{area}.{prefix}{who}_cpu_us"), (after - before) * 1_000.0 / lives);
+    }
+    println!(
+        "  {area}.{key}: {} lives in {seconds:.2} s; {} refused; leases per grant {:.1}, permit call {:.1}, outcome call {:.1}",
+        tally.lives,
+        tally.refused,
+        lives / tally.grants.max(1) as f64,
+        lives / tally.begins.max(1) as f64,
+        lives / tally.reports.max(1) as f64,
+    );
+    Ok(())
+}
+
+/// Leads that have not lived yet.
+async fn open_leads(world: &mut World, campaign: &Campaign) -> Fallible<i64> {
+    let request = GetCampaignStatsRequest { campaign_id: campaign.id.clone() };
+    let stats = world.campaigns.get_campaign_stats(request).await?.into_inner();
+    let open = [LeadState::Eligible, LeadState::Ready, LeadState::DialingIntent];
+    Ok(stats.counts.iter().filter(|count| open.contains(&count.state())).map(|count| count.leads).sum())
+}
+
+/// Statistics and the reset of a list that has lived; then it is out of the way.
+pub async fn after(world: &mut World, campaign: &Campaign, report: &mut Report) -> Fallible<()> {
+    for _ in 0..STATS_CALLS {
+        let started = Instant::now();
+        open_leads(world, campaign).await?;
+        report.sample("stats.ms", started.elapsed().as_secs_f64() * 1_000.0);
+    }
+    let started = Instant::now();
+    let request = ResetCampaignRequest { campaign_id: campaign.id.clone(), ..ResetCampaignRequest::default() };
+    world.campaigns.reset_campaign(request).await?;
+    report.sample("reset.ms", started.elapsed().as_secs_f64() * 1_000.0);
+    pause(world, campaign).await
+}
+
+/// Pauses a campaign.
+pub async fn pause(world: &mut World, campaign: &Campaign) -> Fallible<()> {
+    let request = PauseCampaignRequest { campaign_id: campaign.id.clone(), ..PauseCampaignRequest::default() };
+    world.campaigns.pause_campaign(request).await?;
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! With PROFILE=1: which statements took the time, those inside of functions too. Costs some of it, so off otherwise.
+
+use std::env;
+
+use comfy_table::{Table, presets::ASCII_MARKDOWN};
+
+use super::{Fallible, world::World};
+
+const STATEMENTS: usize = 24;
+
+fn wanted() -> bool {
+    env::var("PROFILE").is_ok_and(|value| !value.is_empty() && value != "0")
+}
+
+/// What the server must be started with.
+pub fn settings() -> Vec<(String, String)> {
+    let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    if wanted() {
+        vec![
+            setting("shared_preload_libraries", "pg_stat_statements"),
+            setting("pg_stat_statements.track", "all"),
+            setting("track_io_timing", "on"),
+        ]
+    } else {
+        Vec::new()
+    }
+}
+
+/// Makes the statistics visible.
+pub async fn prepare(world: &World) -> Fallible<()> {
+    if wanted() {
+        world.sql.batch_execute("create extension pg_stat_statements").await?;
+    }
+    Ok(())
+}
+
+/// Forgets what was before.
+pub async fn reset(world: &World) -> Fallible<()> {
+    if wanted() {
+        world.sql.batch_execute("select pg_stat_statements_reset(); select pg_stat_reset()").await?;
+    }
+    Ok(())
+}
+
+/// Prints what has run since.
+pub async fn show(world: &World) -> Fallible<()> {
+    if !wanted() {
+        return Ok(());
+    }
+    let query = format!(
+        "select toplevel, calls, total_exec_time::bigint as ms, (total_exec_time / calls)::numeric(10, 3)::text as each,
+             rows, wal_bytes::bigint as wal, shared_blks_hit as hits, shared_blks_dirtied as dirtied,
+             left(regexp_replace(query, '\\s+', ' ', 'g'), 90) as query
+         from pg_stat_statements where calls > 0 order by total_exec_time desc limit {STATEMENTS}"
+    );
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN).set_header(["top", "calls", "ms", "ms each", "rows", "WAL", "hits", "dirtied", "statement"]);
+    for row in world.sql.query(&query, &[]).await? {
+        let number = |name: &str| row.try_get::<_, i64>(name).map(|number| number.to_string());
+        let top = if row.try_get("toplevel")? { "*" } else { "" };
+        table.add_row([
+            top.to_owned(),
+            number("calls")?,
+            number("ms")?,
+            row.try_get("each")?,
+            number("rows")?,
+            number("wal")?,
+            number("hits")?,
+            number("dirtied")?,
+            row.try_get("query")?,
+        ]);
+    }
+    println!("{table}");
+    let hot = "select relname::text, n_tup_upd, n_tup_hot_upd, n_tup_ins, n_tup_del from pg_stat_user_tables
+               where schemaname = 'public' and n_tup_upd + n_tup_ins + n_tup_del > 0 order by 2 desc";
+    for row in world.sql.query(hot, &[]).await? {
+        let [updated, hot, inserted, deleted] =
+            [row.try_get::<_, i64>(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?];
+        let table: String = row.try_get(0)?;
+        println!("  {table}: {updated} updated, {hot} of them HOT, {inserted} inserted, {deleted} deleted");
+    }
+    Ok(())
+}

@@ -58,26 +58,33 @@ begin
         delete from ready_lead q using in_engine i
         where i.verdict = 0 and i.promised is null and q.campaign_id = i.campaign_id and q.lead_id = i.lead_id
             and q.owner = p_replica
-        returning i.ord, q.state, 2::smallint as place
+        returning i.*, q.state, 2::smallint as place
     ), p as (
         delete from due q using in_engine i
         where i.verdict = 0 and i.promised is not null and q.campaign_id = i.campaign_id and q.lane = 0
             and q.at = i.promised and q.lead_id = i.lead_id
-        returning i.ord, q.state, 8::smallint as place
+        returning i.*, q.state, 8::smallint as place
     ), claimed as materialized (
         select r.* from r union all select p.* from p
     ), z as (
         insert into lease (lease_id, lead_id, session_id, number, granted_at, not_after, deadline, campaign_id, epoch, seq,
                            attempts, state)
-        select i.lease_id, i.lead_id, i.session_id, i.number, t, i.open_until, t + i.begin_within + receipt, i.campaign_id,
-            i.epoch, i.seq, i.attempts, k.state
-        from claimed k join in_engine i on i.ord = k.ord
+        select k.lease_id, k.lead_id, k.session_id, k.number, t, k.open_until, t + k.begin_within + receipt, k.campaign_id,
+            k.epoch, k.seq, k.attempts, k.state
+        from claimed k
+    ), told as (
+        -- Grouped, not joined: these plans join by nested loops alone, and nothing here has an index.
+        select x.ord, max(x.verdict) as verdict, max(x.campaign_id) as campaign_id, max(x.place) as place
+        from (
+            select i.ord, i.verdict, i.campaign_id, null::smallint as place from in_engine i
+            union all select k.ord, k.verdict, k.campaign_id, k.place from claimed k
+        ) as x group by x.ord
     )
-    select array_agg(case when i.verdict <> 0 then i.verdict when k.ord is null then 2 else 1 end::smallint order by i.ord) as verdicts,
-        array_agg(i.campaign_id) filter (where k.ord is not null) as c,
-        array_agg(k.place) filter (where k.ord is not null) as f,
-        count(k.ord)::int as n
-    into moves from in_engine i left join claimed k on k.ord = i.ord;
+    select array_agg(case when o.verdict <> 0 then o.verdict when o.place is null then 2 else 1 end::smallint order by o.ord) as verdicts,
+        array_agg(o.campaign_id) filter (where o.place is not null) as c,
+        array_agg(o.place) filter (where o.place is not null) as f,
+        count(o.place)::int as n
+    into moves from told o;
     if moves.n > 0 then
         perform move_leads(moves.c || array_fill(0, array[moves.n]), moves.f || array_fill(0::smallint, array[moves.n]),
                            array_fill(false, array[2 * moves.n]), array_fill(3::smallint, array[2 * moves.n]),

@@ -216,7 +216,8 @@ impl Lane {
         let want = missing.min(step.max(demand)).clamp(1, WANT_MAX);
         self.refilling = true;
         let want = i32::try_from(want).unwrap_or(1);
-        Some((want, self.scan.max(want * 2)))
+        // Every lead that is looked at costs, and in a fresh list all but the one at the cursor are wanted.
+        Some((want, self.scan.max(want + want / 8 + 1)))
     }
 
     /// Takes in what a refill that asked for `want` and looked at `scan` has brought.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dialplane::pb::{
-    GetCampaignStatsRequest, LeadState, PauseCampaignRequest, ResetCampaignRequest, StartCampaignRequest,
+    GetCampaignStatsRequest, PauseCampaignRequest, ResetCampaignRequest, StartCampaignRequest,
 };
 use tokio::time::{Instant, sleep};
 
@@ -51,7 +51,9 @@ async fn live(
     let started = Instant::now();
     let request = StartCampaignRequest { campaign_id: campaign.id.clone(), ..StartCampaignRequest::default() };
     world.campaigns.start_campaign(request).await?;
-    while open_leads(world, campaign).await? > 0 {
+    // By a look at one row, so that looking costs the engine nothing.
+    let open = format!("select (eligible + ready + dialing)::bigint from gauge where campaign_id = {}", campaign.key);
+    while world.number(&open).await? > 0 {
         if started.elapsed() > PATIENCE {
             return Err("the campaign does not end".into());
         }
@@ -79,19 +81,12 @@ async fn live(
     Ok(())
 }
 
-/// Leads that have not lived yet.
-async fn open_leads(world: &mut World, campaign: &Campaign) -> Fallible<i64> {
-    let request = GetCampaignStatsRequest { campaign_id: campaign.id.clone() };
-    let stats = world.campaigns.get_campaign_stats(request).await?.into_inner();
-    let open = [LeadState::Eligible, LeadState::Ready, LeadState::DialingIntent];
-    Ok(stats.counts.iter().filter(|count| open.contains(&count.state())).map(|count| count.leads).sum())
-}
-
 /// Statistics and the reset of a list that has lived; then it is out of the way.
 pub async fn after(world: &mut World, campaign: &Campaign, report: &mut Report) -> Fallible<()> {
     for _ in 0..STATS_CALLS {
         let started = Instant::now();
-        open_leads(world, campaign).await?;
+        let request = GetCampaignStatsRequest { campaign_id: campaign.id.clone() };
+        world.campaigns.get_campaign_stats(request).await?;
         report.sample("stats.ms", started.elapsed().as_secs_f64() * 1_000.0);
     }
     let started = Instant::now();

@@ -11,7 +11,7 @@ declare
     ep int;
     added uuid[];
     blocked int;
-    first record;
+    first_rank smallint;
 begin
     perform fence_shared(array[p_campaign]);
     t := engine_now();
@@ -25,14 +25,13 @@ begin
         on conflict do nothing
         returning lead.lead_id, lead.rank, lead.blocked
     )
-    select array_agg(i.lead_id), count(*) filter (where i.blocked) into added, blocked from i;
+    select array_agg(i.lead_id order by i.rank, i.lead_id), count(*) filter (where i.blocked), min(i.rank)
+    into added, blocked, first_rank from i;
     if added is null then return; end if;
-    select l.rank, l.lead_id into first from lead l
-    where l.campaign_id = p_campaign and l.lead_id = any (added) order by l.rank, l.lead_id limit 1;
     perform lock_gauges(array[p_campaign]);
     update gauge g set eligible = g.eligible + cardinality(added), blocked_eligible = g.blocked_eligible + blocked,
-        cursor_lead = case when (first.rank, first.lead_id) < (g.cursor_rank, g.cursor_lead) then first.lead_id else g.cursor_lead end,
-        cursor_rank = case when (first.rank, first.lead_id) < (g.cursor_rank, g.cursor_lead) then first.rank else g.cursor_rank end
+        cursor_lead = case when (first_rank, added[1]) < (g.cursor_rank, g.cursor_lead) then added[1] else g.cursor_lead end,
+        cursor_rank = case when (first_rank, added[1]) < (g.cursor_rank, g.cursor_lead) then first_rank else g.cursor_rank end
     where g.campaign_id = p_campaign;
     return query select unnest(added);
 end $$;

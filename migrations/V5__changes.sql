@@ -8,7 +8,8 @@
 create function lift_leads(p_campaign int, p_leads uuid[])
 returns table (lead_id uuid, state smallint, begun boolean, not_before timestamptz, lease_id uuid, session_id uuid)
 language plpgsql
-set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off set enable_material = off as $$
 #variable_conflict use_column
 declare
     ep int;
@@ -37,14 +38,21 @@ begin
         where q.campaign_id = p_campaign and q.lane = case t.state when 8 then 0 else 1 end and q.at = t.not_before
             and q.lead_id = t.lead_id and not t.is_begun
         returning q.lead_id, case when q.lane = 1 and q.epoch = ep then waiting_code(q.reason) else 0 end::smallint as code
-    ), lifted as materialized (
-        select t.lead_id, t.is_begun, t.blocked, t.not_before, z.lease_id, z.session_id, z.seq as lease_seq, d.code,
-            coalesce(z.state, r.state, t.now_state) as state, t.now_attempts,
-            case when z.lease_id is not null then 3 when r.lead_id is not null then 2 else t.now_state end::smallint as place
+    ), found as (
+        -- Grouped, not joined: these plans join by nested loops alone, and nothing here has an index.
+        select t.lead_id, t.is_begun, t.blocked, t.not_before, t.now_state, t.now_attempts, null::uuid as lease_id,
+            null::uuid as session_id, null::int as lease_seq, null::smallint as state, null::smallint as place, null::smallint as code
         from target t
-        left join z on z.lead_id = t.lead_id
-        left join r on r.lead_id = t.lead_id
-        left join d on d.lead_id = t.lead_id
+        union all select z.lead_id, null, null, null, null, null, z.lease_id, z.session_id, z.seq, z.state, 3::smallint, null from z
+        union all select r.lead_id, null, null, null, null, null, null, null, null, r.state, 2::smallint, null from r
+        union all select d.lead_id, null, null, null, null, null, null, null, null, null, null, d.code from d
+    ), lifted as materialized (
+        select f.lead_id, bool_or(f.is_begun) as is_begun, bool_or(f.blocked) as blocked, max(f.not_before) as not_before,
+            (array_agg(f.lease_id) filter (where f.lease_id is not null))[1] as lease_id,
+            (array_agg(f.session_id) filter (where f.session_id is not null))[1] as session_id,
+            max(f.lease_seq) as lease_seq, max(f.code) as code, coalesce(max(f.state), max(f.now_state)) as state,
+            max(f.now_attempts) as now_attempts, coalesce(max(f.place), max(f.now_state)) as place
+        from found f group by f.lead_id
     ), u as (
         update lead l set state = x.state, attempts = x.now_attempts, epoch = ep, not_before = null,
             seq = greatest(l.seq, coalesce(x.lease_seq, 0)), version = l.version + 1, updated_at = engine_now()
@@ -99,7 +107,10 @@ end $$;
 
 -- Sends back everything of a campaign that was queued or leased without a permit, due at once: a pause, new rules.
 -- Returns the leases that are over. The caller holds the fence exclusively.
-create function recall_campaign(p_campaign int) returns table (lease_id uuid, session_id uuid) language plpgsql as $$
+create function recall_campaign(p_campaign int) returns table (lease_id uuid, session_id uuid)
+language plpgsql
+-- By key, never by a walk of the list.
+set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off as $$
 #variable_conflict use_column
 declare
     lifted record;
@@ -112,7 +123,7 @@ begin
         union all select z.lead_id from lease z where z.campaign_id = p_campaign and z.begun_at is null)) as x;
     perform place_leads(p_campaign, array_agg(l.lead_id), array_agg(l.state), array_agg(case l.state when 8 then l.callback_at else engine_now() end),
                         array_agg(case l.state when 8 then 2 else 3 end::smallint))
-    from lead l where l.campaign_id = p_campaign and l.lead_id = any (lifted.leads);
+    from unnest(lifted.leads) as i (lead_id) join lead l on l.campaign_id = p_campaign and l.lead_id = i.lead_id;
     return query select i.l, i.s from unnest(lifted.leases, lifted.sessions) as i (l, s) where i.l is not null;
 end $$;
 
@@ -190,7 +201,10 @@ end $$;
 -- Opens a new generation: whoever was not reached is ELIGIBLE again, at a cost that does not know the size of the list.
 -- Leases without a permit and READY leads go back first (they are the buffer and the caps, never the list). The caller
 -- holds the fence exclusively and has settled overdue begun leases as UNKNOWN. Returns the leases that are over.
-create function reset_campaign(p_campaign int) returns table (lease_id uuid, session_id uuid) language plpgsql as $$
+create function reset_campaign(p_campaign int) returns table (lease_id uuid, session_id uuid)
+language plpgsql
+-- By key, never by a walk of the list.
+set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off as $$
 #variable_conflict use_column
 declare
     lifted record;
@@ -202,7 +216,7 @@ begin
     -- They lie at the cursor again; a promise stays a promise.
     perform place_leads(p_campaign, array_agg(l.lead_id), array_agg(case l.state when 8 then 8 else 1 end::smallint),
                         array_agg(case l.state when 8 then l.callback_at end), array_agg(2::smallint))
-    from lead l where l.campaign_id = p_campaign and l.lead_id = any (lifted.leads);
+    from unnest(lifted.leads) as i (lead_id) join lead l on l.campaign_id = p_campaign and l.lead_id = i.lead_id;
     update gauge g set epoch = g.epoch + 1, cursor_rank = 0, cursor_lead = '00000000-0000-0000-0000-000000000000',
         eligible = g.eligible + g.no_answer - g.blocked_no_answer + g.failed - g.blocked_failed,
         no_answer = g.blocked_no_answer, failed = g.blocked_failed, waiting_hours = 0, waiting_zone = 0

@@ -2,6 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod first_call;
+mod random_life;
 mod state_machines;
 mod support;
 mod tests_embedded;
+mod two_engines;

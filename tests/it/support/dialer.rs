@@ -112,16 +112,21 @@ impl Dialer {
         self.to_engine.send(message(what)).await.unwrap();
     }
 
+    /// Says it, if the stream is still there.
+    pub async fn try_say(&self, what: lease_calls_request::Message) {
+        let _ = self.to_engine.send(message(what)).await;
+    }
+
     pub async fn slots(&self, slots: i32) {
-        self.say(lease_calls_request::Message::Slots(pb::Slots { slots })).await;
+        self.try_say(lease_calls_request::Message::Slots(pb::Slots { slots })).await;
     }
 
     pub async fn heartbeat(&self) {
-        self.say(lease_calls_request::Message::Heartbeat(pb::Heartbeat {})).await;
+        self.try_say(lease_calls_request::Message::Heartbeat(pb::Heartbeat {})).await;
     }
 
     pub async fn drain(&self) {
-        self.say(lease_calls_request::Message::Drain(pb::Drain {})).await;
+        self.try_say(lease_calls_request::Message::Drain(pb::Drain {})).await;
     }
 
     /// Asks for a permit.

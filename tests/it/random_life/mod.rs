@@ -78,16 +78,16 @@ async fn watch(url: String, over: Arc<AtomicBool>) -> Vec<String> {
     Vec::new()
 }
 
-async fn phase(life: &Arc<Life>, database: &Database, seed: u64) {
+async fn phase(life: &Arc<Life>, database: &Database, seed: u64, number: u64) {
     let steps = std::env::var("DIALPLANE_STEPS").ok().and_then(|steps| steps.parse().ok()).unwrap_or(60);
     let over = Arc::new(AtomicBool::new(false));
     let watched = tokio::spawn(watch(database.url.clone(), Arc::clone(&over)));
     let mut actors = tokio::task::JoinSet::new();
     for actor in 0..4 {
-        actors.spawn(dialers::live(Arc::clone(life), StdRng::seed_from_u64(seed * 100 + actor), 4 * steps));
+        actors.spawn(dialers::live(Arc::clone(life), StdRng::seed_from_u64(seed * 1000 + number * 100 + actor), 4 * steps));
     }
     for actor in 10..12 {
-        let rng = StdRng::seed_from_u64(seed * 100 + actor);
+        let rng = StdRng::seed_from_u64(seed * 1000 + number * 100 + actor);
         actors.spawn(operators::live(Arc::clone(life), database.url.clone(), rng, steps));
     }
     while let Some(done) = actors.join_next().await {
@@ -138,6 +138,9 @@ async fn drain(world: &mut World, life: &Life, seed: u64) {
 
 async fn live(seed: u64, engines: usize) {
     println!("seed {seed}, {engines} engines");
+    if std::env::var("RUST_LOG").is_ok() {
+        dialplane::telemetry::start(false);
+    }
     let mut world = World::with(settings()).await;
     let mut others: Vec<Replica> = Vec::new();
     for _ in 1..engines {
@@ -151,8 +154,8 @@ async fn live(seed: u64, engines: usize) {
     clients.extend(others.iter().map(|other| (other.campaigns.clone(), other.scheduler.clone())));
     let ledger = Ledger::new(&second);
     let life = Arc::new(Life { clients, campaigns: [first, second], ledger: Mutex::new(ledger) });
-    for phase_number in 0..PHASES {
-        phase(&life, &world.database, seed * 10 + phase_number).await;
+    for number in 0..PHASES {
+        phase(&life, &world.database, seed, number).await;
         quiesce(&world.database).await;
         check(&life, &world.database, seed).await;
     }

@@ -127,7 +127,8 @@ begin
     return query select i.l, i.s from unnest(lifted.leases, lifted.sessions) as i (l, s) where i.l is not null;
 end $$;
 
--- Leads that wait for hours or a zone look again now: the campaign's rules have changed.
+-- Leads that wait for hours or a zone look again now: the campaign's rules have changed. Those whose hours have come
+-- already are among them: the counts start anew at none, so none may be left behind.
 create function recheck_hours(p_campaign int) returns void language plpgsql as $$
 declare
     t timestamptz := engine_now();
@@ -135,7 +136,7 @@ begin
     perform lock_gauges(array[p_campaign]);
     with d as (
         delete from due q using gauge g
-        where g.campaign_id = p_campaign and q.campaign_id = p_campaign and q.reason in (4, 5) and q.at > t
+        where g.campaign_id = p_campaign and q.campaign_id = p_campaign and q.reason in (4, 5)
         returning q.*
     ), u as (
         update lead l set not_before = t from d where l.campaign_id = p_campaign and l.lead_id = d.lead_id and l.not_before = d.at

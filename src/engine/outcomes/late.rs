@@ -202,6 +202,7 @@ async fn apply(
         && ended.seq >= ended.context.facts.last_seq;
     let moves = (report.outcome.is_conversation() || stands) && !ended.shown_state.is_final();
     if !moves {
+        // History only: what stays where it is keeps its promise and its digest.
         changes::set_facts(tx, campaign, lead, &ended.context.facts, counted, counted_now).await?;
         return Ok(ended.shown_state);
     }

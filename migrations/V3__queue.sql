@@ -108,8 +108,10 @@ begin
     ), judged as materialized (
         select s.*, p_opens[s.zone_id + 1] as opens, case
             when s.blocked or s.attempts >= p_max_attempts or s.state not in (1, 6, 7) then 'passed'
-            -- It has a due row. Of an older epoch only UNKNOWN's counts.
-            when s.not_before is not null and (s.epoch = p_epoch or s.last_outcome = 12) then 'passed'
+            -- It has a due row. Of an older epoch only UNKNOWN's counts, while that very row is there.
+            when s.not_before is not null and (s.epoch = p_epoch or exists (
+                select from due q where q.campaign_id = p_campaign and q.lane = 1 and q.at = s.not_before
+                    and q.lead_id = s.lead_id and q.reason = 7)) then 'passed'
             -- INVALID_NUMBER, and NOT_PLACED too often, are not tried again before a reset.
             when s.state in (6, 7) and s.last_outcome in (10, 11) then 'passed'
             when exists (select from ready_lead r where r.campaign_id = p_campaign and r.lead_id = s.lead_id) then 'passed'

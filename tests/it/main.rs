@@ -3,6 +3,8 @@
 
 mod first_call;
 mod random_life;
+mod seed_reset;
+mod seed_states;
 mod state_machines;
 mod support;
 mod tests_embedded;

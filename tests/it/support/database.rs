@@ -107,9 +107,14 @@ impl Database {
         Database { sql: connect(&url).await, url, name }
     }
 
+    /// Replicas live on: it is the clock that jumps, not they who were silent.
     pub async fn advance(&self, by: Duration) {
         self.sql
-            .execute("update test_clock set ahead = ahead + make_interval(secs => $1)", &[&by.as_secs_f64()])
+            .execute(
+                "with moved as (update replica set expires_at = expires_at + make_interval(secs => $1)) \
+                 update test_clock set ahead = ahead + make_interval(secs => $1)",
+                &[&by.as_secs_f64()],
+            )
             .await
             .unwrap();
     }

@@ -1,5 +1,6 @@
 //! A world per test: a database of its own, an engine on it, clients, dialers.
 
+pub mod asks;
 pub mod database;
 pub mod dialer;
 
@@ -37,11 +38,13 @@ pub struct World {
     pub scheduler: SchedulerServiceClient<Channel>,
 }
 
-/// Settings of tests: short ticks, room for a hundred calls.
+/// Settings of tests: short ticks, room for a hundred calls, patience with dialers of a starved machine.
 pub fn settings() -> SchedulerSettings {
     SchedulerSettings {
         max_concurrency: 100,
         tick_interval: Duration::from_millis(500),
+        session_ttl: Duration::from_secs(300),
+        receipt_within: Duration::from_secs(60),
         ..SchedulerSettings::default()
     }
 }
@@ -205,9 +208,14 @@ impl World {
         Dialer::open(self.scheduler.clone(), &[campaign_id], slots).await
     }
 
-    /// Moves the engine's clock ahead, for all replicas; memory follows within seconds.
+    /// Moves the engine's clock ahead, for all replicas; this one's memory has followed when it returns.
     pub async fn advance(&self, by: Duration) {
+        let target = self.engine().clock.now() + by;
         self.database.advance(by).await;
+        eventually("the engine's memory follows the clock", || async {
+            (self.engine().clock.now() >= target - Duration::from_millis(500)).then_some(())
+        })
+        .await;
     }
 
     /// Nothing is out of order: gauges are counts, every lead is in one place.

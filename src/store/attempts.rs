@@ -156,6 +156,23 @@ pub async fn set_outcome(
     Ok(())
 }
 
+/// Keeps the outcome on record as the first report of its attempt, before one that came after it; once.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn keep_first_report(client: &impl GenericClient, lease: LeaseId, verdict: i16) -> Result<(), StoreError> {
+    let statement = client
+        .prepare_cached(
+            "insert into attempt_report (lease_id, received_at, outcome, verdict, callback_at) \
+             select a.lease_id, a.ended_at, a.outcome, $2::smallint, a.callback_at from call_attempt a \
+             where a.lease_id = $1::uuid and a.outcome is not null \
+                 and not exists (select from attempt_report r where r.lease_id = a.lease_id)",
+        )
+        .await?;
+    client.execute(&statement, &[&lease, &verdict]).await?;
+    Ok(())
+}
+
 /// Keeps a report that came after the first one.
 ///
 /// # Errors

@@ -2,7 +2,9 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod first_call;
+mod outcomes;
 mod random_life;
+mod reports;
 mod seed_reset;
 mod seed_states;
 mod state_machines;

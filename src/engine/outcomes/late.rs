@@ -86,7 +86,7 @@ impl Engine {
                         answers.push((answer.verdict as i16, answer.state.map(LeadState::code)));
                     }
                     if !numbers.is_empty() {
-                        aftermath.suppressed = suppressions::suppress(tx, &numbers, "DO_NOT_CALL").await?;
+                        aftermath.suppressed.extend(suppressions::suppress(tx, &numbers, "DO_NOT_CALL").await?);
                     }
                     Ok((answers, aftermath))
                 })
@@ -140,7 +140,7 @@ async fn take_late(
     if verdict == ReportVerdict::Duplicate {
         return Ok(ReportAnswer { verdict, state: Some(ended.shown_state) });
     }
-    keep(tx, report, &ended, verdict).await?;
+    keep(tx, report, verdict).await?;
     let campaign = ended.context.campaign;
     let mut state = ended.shown_state;
     if verdict != ReportVerdict::Outranked {
@@ -162,14 +162,10 @@ async fn take_late(
 async fn keep(
     tx: &Transaction<'_>,
     report: &Report,
-    ended: &EndedLease,
     verdict: ReportVerdict,
 ) -> Result<(), EngineError> {
     let lease = report.lease;
-    let replaced = verdict == ReportVerdict::Superseded || (verdict == ReportVerdict::Late && ended.by_engine);
-    if let Some(held) = ended.outcome.filter(|_| replaced) {
-        attempts::keep_report(tx, lease, held, ReportVerdict::Accepted as i16, ended.callback_at).await?;
-    }
+    attempts::keep_first_report(tx, lease, ReportVerdict::Accepted as i16).await?;
     attempts::keep_report(tx, lease, report.outcome, verdict as i16, report.callback_at).await?;
     if verdict != ReportVerdict::Outranked {
         let counted = report.outcome.counts() && ended.outcome.is_some();

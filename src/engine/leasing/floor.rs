@@ -297,9 +297,12 @@ impl Floor {
                 demand += session.free(now.mono);
             }
             let cap = lane.campaign.rules.max_concurrency.map_or(usize::MAX, |cap| usize::try_from(cap).unwrap_or(0));
-            let target = factor * slots.min(share).min(cap);
+            let room = share.min(cap);
+            let target = factor * slots.min(room);
+            // Where a cap decides, leads on their way to a lease come back.
+            let there = lane.buffer.len() + if slots > room { lane.planned } else { 0 };
             if lane.campaign.state == CampaignState::Running && target > 0 {
-                if let Some((want, scan)) = lane.want(target, demand.min(target), step, now.wall) {
+                if let Some((want, scan)) = lane.want(there, target, demand.min(target), step, now.wall) {
                     effects.push(Effect::Refill(*key, want, scan));
                 }
             } else if target == 0 && !lane.buffer.is_empty() {

@@ -107,6 +107,8 @@ pub struct Lane {
     pub more_promises: bool,
     /// Room under the campaign's cap, as far as this replica knows.
     pub room: Room,
+    /// Leads of the buffer on their way to a lease.
+    pub planned: usize,
     /// A refill is under way.
     pub refilling: bool,
     /// Nothing more is due now.
@@ -130,6 +132,7 @@ impl Lane {
             promises: BTreeMap::new(),
             more_promises: false,
             room: Room::default(),
+            planned: 0,
             refilling: false,
             exhausted: false,
             next_waiting: None,
@@ -201,15 +204,22 @@ impl Lane {
         }
     }
 
-    /// How many leads to ask for, to hold `target`; `demand` of them are wanted at once. `step` is the most that is added
-    /// unless demand outruns it.
-    pub fn want(&mut self, target: usize, demand: usize, step: usize, now: DateTime<Utc>) -> Option<(i32, i32)> {
+    /// How many leads to ask for, to hold `target` with those that are there; `demand` of them are wanted at once. `step` is
+    /// the most that is added unless demand outruns it.
+    pub fn want(
+        &mut self,
+        there: usize,
+        target: usize,
+        demand: usize,
+        step: usize,
+        now: DateTime<Utc>,
+    ) -> Option<(i32, i32)> {
         if self.next_waiting.is_some_and(|at| at <= now) {
             self.exhausted = false;
             self.next_waiting = None;
         }
-        let missing = target.saturating_sub(self.buffer.len());
-        let low = self.buffer.len() * 2 <= target;
+        let missing = target.saturating_sub(there);
+        let low = there * 2 <= target;
         if self.refilling || self.exhausted || missing == 0 || !low {
             return None;
         }

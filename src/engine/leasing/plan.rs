@@ -93,6 +93,7 @@ impl Floor {
                 let Some((_, lead)) = lane.buffer.pop_first() else { return false };
                 match plan_one(lane, lead, takers[taker].0, now) {
                     Ok(item) => {
+                        lane.planned += 1;
                         self.claim(takers, taker);
                         planned.push(item);
                     }
@@ -130,6 +131,9 @@ impl Floor {
         for (Planned { item, lead }, verdict) in planned.into_iter().zip(verdicts) {
             if let Some(session) = self.sessions.get_mut(&item.session) {
                 session.pending = session.pending.saturating_sub(1);
+            }
+            if let (None, Some(lane)) = (item.promised, self.lanes.get_mut(&item.campaign)) {
+                lane.planned = lane.planned.saturating_sub(1);
             }
             match verdict {
                 GrantVerdict::Granted => match self.enter(&item, lead, now) {
@@ -183,6 +187,9 @@ impl Floor {
         for Planned { item, lead } in planned {
             if let Some(session) = self.sessions.get_mut(&item.session) {
                 session.pending = session.pending.saturating_sub(1);
+            }
+            if let (None, Some(lane)) = (item.promised, self.lanes.get_mut(&item.campaign)) {
+                lane.planned = lane.planned.saturating_sub(1);
             }
             leases.push(item.lease);
             campaigns.insert(item.campaign);

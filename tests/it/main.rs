@@ -1,6 +1,8 @@
 //! Behaviour through gRPC against a real PostgreSQL, and the house's own rules. One binary; a database per test.
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod bad_ids;
+mod bad_input;
 mod first_call;
 mod outcomes;
 mod random_life;

@@ -3,8 +3,11 @@
 
 mod bad_ids;
 mod bad_input;
+mod campaigns;
 mod first_call;
+mod leads;
 mod outcomes;
+mod protocol;
 mod random_life;
 mod reports;
 mod seed_queue;

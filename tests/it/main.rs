@@ -5,6 +5,7 @@ mod bad_ids;
 mod bad_input;
 mod campaigns;
 mod first_call;
+mod imports;
 mod leads;
 mod outcomes;
 mod protocol;

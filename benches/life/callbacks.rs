@@ -28,17 +28,16 @@ const GRACE: Duration = Duration::from_secs(1);
 #[allow(clippy::cast_precision_loss)]
 pub async fn measure(world: &mut World, scale: Scale, report: &mut Report) -> Fallible<()> {
     let (campaign, _) = intake::fill(world, scale.callbacks).await?;
-    let request = ListLeadsRequest { campaign_id: campaign.id.clone(), page_size: 1_000, ..ListLeadsRequest::default() };
+    let request =
+        ListLeadsRequest { campaign_id: campaign.id.clone(), page_size: 1_000, ..ListLeadsRequest::default() };
     let leads = world.campaigns.list_leads(request).await?.into_inner().leads;
     if leads.len() != scale.callbacks {
         return Err(format!("{} leads are listed, {} were imported", leads.len(), scale.callbacks).into());
     }
     let mut at = system() + LEAD_TIME;
     for lead in leads {
-        let callback_at = prost_types::Timestamp {
-            seconds: at.timestamp(),
-            nanos: i32::try_from(at.timestamp_subsec_nanos())?,
-        };
+        let callback_at =
+            prost_types::Timestamp { seconds: at.timestamp(), nanos: i32::try_from(at.timestamp_subsec_nanos())? };
         let request = ScheduleCallbackRequest {
             campaign_id: campaign.id.clone(),
             lead_id: lead.lead_id,

@@ -181,7 +181,8 @@ async fn begin(
         if leases.recv_many(&mut lease_ids, batch).await == 0 {
             return Ok(());
         }
-        let request = BeginCallsRequest { session_id: session_id.clone(), lease_ids, nonce: Uuid::new_v4().to_string() };
+        let request =
+            BeginCallsRequest { session_id: session_id.clone(), lease_ids, nonce: Uuid::new_v4().to_string() };
         let results = client.begin_calls(request).await?.into_inner().results;
         desk.note(|tally| tally.begins += 1);
         for result in results {

@@ -1,8 +1,6 @@
 //! Campaigns and their leads, imported through the public API as a client would.
 
-use dialplane::pb::{
-    CallingHours, CallingSpan, CampaignRules, CreateCampaignRequest, ImportLeadsRequest, NewLead,
-};
+use dialplane::pb::{CallingHours, CallingSpan, CampaignRules, CreateCampaignRequest, ImportLeadsRequest, NewLead};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use uuid::Uuid;

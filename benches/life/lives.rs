@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use dialplane::pb::{
-    GetCampaignStatsRequest, PauseCampaignRequest, ResetCampaignRequest, StartCampaignRequest,
-};
+use dialplane::pb::{GetCampaignStatsRequest, PauseCampaignRequest, ResetCampaignRequest, StartCampaignRequest};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -44,9 +42,8 @@ async fn live(
     let crew = Crew::open(world, &campaign.id, shape).await?;
     let wal = "select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint";
     let wal_before = world.number(wal).await?;
-    let used = |crew: &Crew, world: &World| {
-        [crew.cpu_ms(), cpu_ms(world.engine_pid()), cpu_ms_of_family(world.postgres_pid)]
-    };
+    let used =
+        |crew: &Crew, world: &World| [crew.cpu_ms(), cpu_ms(world.engine_pid()), cpu_ms_of_family(world.postgres_pid)];
     let used_before = used(&crew, world);
     let started = Instant::now();
     let request = StartCampaignRequest { campaign_id: campaign.id.clone(), ..StartCampaignRequest::default() };

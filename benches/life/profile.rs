@@ -54,7 +54,17 @@ pub async fn show(world: &World) -> Fallible<()> {
          from pg_stat_statements where calls > 0 order by total_exec_time desc limit {STATEMENTS}"
     );
     let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN).set_header(["top", "calls", "ms", "ms each", "rows", "WAL", "hits", "dirtied", "statement"]);
+    table.load_style(ASCII_MARKDOWN).set_header([
+        "top",
+        "calls",
+        "ms",
+        "ms each",
+        "rows",
+        "WAL",
+        "hits",
+        "dirtied",
+        "statement",
+    ]);
     for row in world.sql.query(&query, &[]).await? {
         let number = |name: &str| row.try_get::<_, i64>(name).map(|number| number.to_string());
         let top = if row.try_get("toplevel")? { "*" } else { "" };

@@ -25,12 +25,23 @@ macro_rules! refused {
 
 fn callback(campaign: &str, lead: &str) -> pb::ScheduleCallbackRequest {
     let at = Some(prost_types::Timestamp { seconds: chrono::Utc::now().timestamp() + 60, nanos: 0 });
-    pb::ScheduleCallbackRequest { campaign_id: campaign.into(), lead_id: lead.into(), callback_at: at, ..Default::default() }
+    pb::ScheduleCallbackRequest {
+        campaign_id: campaign.into(),
+        lead_id: lead.into(),
+        callback_at: at,
+        ..Default::default()
+    }
 }
 
 fn update(campaign: &str, lead: &str) -> pb::UpdateLeadRequest {
     let update_mask = Some(prost_types::FieldMask { paths: vec!["score".into()] });
-    pb::UpdateLeadRequest { campaign_id: campaign.into(), lead_id: lead.into(), score: 1, update_mask, ..Default::default() }
+    pb::UpdateLeadRequest {
+        campaign_id: campaign.into(),
+        lead_id: lead.into(),
+        score: 1,
+        update_mask,
+        ..Default::default()
+    }
 }
 
 fn cancel(campaign: &str, lead: &str) -> pb::CancelCallbackRequest {
@@ -57,14 +68,24 @@ async fn ids_that_are_no_uuids_are_refused_by_their_fields() {
         bad!(world.campaigns, start_campaign, start, "campaign_id");
         let reset = pb::ResetCampaignRequest { campaign_id: id.into(), ..Default::default() };
         bad!(world.campaigns, reset_campaign, reset, "campaign_id");
-        bad!(world.campaigns, get_campaign_stats, pb::GetCampaignStatsRequest { campaign_id: id.into() }, "campaign_id");
+        bad!(
+            world.campaigns,
+            get_campaign_stats,
+            pb::GetCampaignStatsRequest { campaign_id: id.into() },
+            "campaign_id"
+        );
         let begin = pb::BeginCallsRequest { session_id: id.into(), lease_ids: ids.clone(), nonce: id.into() };
         bad!(world.scheduler, begin_calls, begin, "session_id", "lease_ids[0]", "nonce");
         let release = pb::ReleaseLeasesRequest { session_id: id.into(), lease_ids: ids.clone() };
         bad!(world.scheduler, release_leases, release, "session_id", "lease_ids[0]");
         bad!(world.scheduler, revoke_leases, pb::RevokeLeasesRequest { lease_ids: ids }, "lease_ids[0]");
         let report = pb::OutcomeReport { lease_id: id.into(), outcome: Outcome::Busy.into(), ..Default::default() };
-        bad!(world.scheduler, report_outcomes, pb::ReportOutcomesRequest { reports: vec![report] }, "reports[0].lease_id");
+        bad!(
+            world.scheduler,
+            report_outcomes,
+            pb::ReportOutcomesRequest { reports: vec![report] },
+            "reports[0].lease_id"
+        );
     }
     let odd = pb::CreateCampaignRequest { name: "x".into(), request_id: "7".into(), ..Default::default() };
     bad!(world.campaigns, create_campaign, odd, "request_id");
@@ -82,9 +103,16 @@ async fn a_campaign_that_is_not_there_is_not_found() {
     let id = || no.clone();
     let mask = Some(prost_types::FieldMask { paths: vec!["name".into()] });
     refused!(
-        world.campaigns, Code::NotFound, "CAMPAIGN_NOT_FOUND",
+        world.campaigns,
+        Code::NotFound,
+        "CAMPAIGN_NOT_FOUND",
         get_campaign(pb::GetCampaignRequest { campaign_id: id() }),
-        update_campaign(pb::UpdateCampaignRequest { campaign_id: id(), name: "x".into(), update_mask: mask, ..Default::default() }),
+        update_campaign(pb::UpdateCampaignRequest {
+            campaign_id: id(),
+            name: "x".into(),
+            update_mask: mask,
+            ..Default::default()
+        }),
         start_campaign(pb::StartCampaignRequest { campaign_id: id(), ..Default::default() }),
         pause_campaign(pb::PauseCampaignRequest { campaign_id: id(), ..Default::default() }),
         archive_campaign(pb::ArchiveCampaignRequest { campaign_id: id(), ..Default::default() }),
@@ -100,7 +128,9 @@ async fn a_campaign_that_is_not_there_is_not_found() {
         get_campaign_stats(pb::GetCampaignStatsRequest { campaign_id: id() }),
     );
     refused!(
-        world.scheduler, Code::NotFound, "CAMPAIGN_NOT_FOUND",
+        world.scheduler,
+        Code::NotFound,
+        "CAMPAIGN_NOT_FOUND",
         list_leases(pb::ListLeasesRequest { campaign_id: id(), ..Default::default() }),
     );
     assert_eq!(world.database.count("select count(*) from lead").await, 0);
@@ -114,7 +144,9 @@ async fn a_lead_of_another_campaign_is_not_found() {
     let theirs = world.add_some(&other, 1).await.remove(0);
     let before = world.lead(&other, &theirs).await;
     refused!(
-        world.campaigns, Code::NotFound, "LEAD_NOT_FOUND",
+        world.campaigns,
+        Code::NotFound,
+        "LEAD_NOT_FOUND",
         get_lead(get(&mine, &theirs)),
         update_lead(update(&mine, &theirs)),
         schedule_callback(callback(&mine, &theirs)),
@@ -182,7 +214,10 @@ async fn a_stream_must_begin_with_open_and_only_once() {
     let mut world = World::start().await;
     let heartbeat = Some(Message::Heartbeat(pb::Heartbeat {}));
     world.stream_of(vec![heartbeat.clone()]).await.is(Code::InvalidArgument, "OPEN_EXPECTED");
-    world.stream_of(vec![Some(Message::Slots(pb::Slots { slots: 1 }))]).await.is(Code::InvalidArgument, "OPEN_EXPECTED");
+    world
+        .stream_of(vec![Some(Message::Slots(pb::Slots { slots: 1 }))])
+        .await
+        .is(Code::InvalidArgument, "OPEN_EXPECTED");
     world.stream_of(vec![None]).await.is(Code::InvalidArgument, "OPEN_EXPECTED");
     assert_eq!(world.database.count("select count(*) from dialer_session").await, 0);
     let twice = vec![Some(Message::Open(open(1))), Some(Message::Open(open(1)))];

@@ -29,10 +29,20 @@ impl Database {
     async fn written(&self) -> Vec<i64> {
         let mut counts = Vec::new();
         for what in [
-            "count(*) from campaign", "sum(etag)::bigint from campaign", "count(*) from lead", "sum(version)::bigint from lead",
-            "count(*) from lease", "count(begun_at) from lease", "count(*) from call_attempt", "count(*) from attempt_report",
-            "count(*) from suppression", "count(*) from import", "count(*) from request", "etag from setting",
-            "count(*) from due where lane = 0", "count(*) from dialer_session",
+            "count(*) from campaign",
+            "sum(etag)::bigint from campaign",
+            "count(*) from lead",
+            "sum(version)::bigint from lead",
+            "count(*) from lease",
+            "count(begun_at) from lease",
+            "count(*) from call_attempt",
+            "count(*) from attempt_report",
+            "count(*) from suppression",
+            "count(*) from import",
+            "count(*) from request",
+            "etag from setting",
+            "count(*) from due where lane = 0",
+            "count(*) from dialer_session",
         ] {
             counts.push(self.count(&format!("select coalesce((select {what}), 0)")).await);
         }
@@ -91,8 +101,19 @@ async fn bad_rows_are_refused_row_by_row_and_the_good_ones_become_leads() {
     use pb::RefusedRowCode::{BadExternalId, BadNumber, BadScore, BadTimeZone, BadVariables, Duplicate};
     let refused: Vec<_> = answer.refused.iter().map(|row| (row.row, row.code())).collect();
     let wanted = [
-        (1, BadNumber), (2, BadNumber), (3, BadNumber), (4, BadNumber), (5, BadTimeZone), (6, BadScore), (7, BadScore),
-        (8, BadExternalId), (9, BadVariables), (10, BadVariables), (11, BadVariables), (12, BadExternalId), (13, Duplicate),
+        (1, BadNumber),
+        (2, BadNumber),
+        (3, BadNumber),
+        (4, BadNumber),
+        (5, BadTimeZone),
+        (6, BadScore),
+        (7, BadScore),
+        (8, BadExternalId),
+        (9, BadVariables),
+        (10, BadVariables),
+        (11, BadVariables),
+        (12, BadExternalId),
+        (13, Duplicate),
     ];
     assert_eq!(refused, wanted);
     assert!(answer.refused.iter().all(|row| row.reason.len() < 200), "the value is not repeated");
@@ -137,9 +158,16 @@ async fn nonsense_in_calling_hours_is_refused_by_its_field() {
     let mut world = World::start().await;
     let before = world.database.written().await;
     for (start, end, field) in [
-        ("* * * * *", "21:00", "start"), ("25:00", "26:00", "start"), ("8", "21:00", "start"), ("24:00", "21:00", "start"),
-        ("08:60", "21:00", "start"), ("08:00", "24:01", "end"), ("08:00", "", "end"), ("08:00", "00:00", "end"),
-        ("09:00", "09:00", "end"), ("-1:00", "09:00", "start"),
+        ("* * * * *", "21:00", "start"),
+        ("25:00", "26:00", "start"),
+        ("8", "21:00", "start"),
+        ("24:00", "21:00", "start"),
+        ("08:60", "21:00", "start"),
+        ("08:00", "24:01", "end"),
+        ("08:00", "", "end"),
+        ("08:00", "00:00", "end"),
+        ("09:00", "09:00", "end"),
+        ("-1:00", "09:00", "start"),
     ] {
         let answer = refusal(world.campaigns.create_campaign(new_campaign(spans(start, end))).await);
         let mut fields = answer.fields.clone();
@@ -177,7 +205,8 @@ async fn empty_and_oversized_batches_are_refused() {
     }
     for n in [0, 1001] {
         let ids: Vec<String> = (0..n).map(|_| new_id()).collect();
-        let consume = pb::ConsumeLeadsRequest { campaign_id: campaign.clone(), lead_ids: ids.clone(), ..Default::default() };
+        let consume =
+            pb::ConsumeLeadsRequest { campaign_id: campaign.clone(), lead_ids: ids.clone(), ..Default::default() };
         bad!(world.campaigns, consume_leads, consume, "lead_ids");
         let begin = pb::BeginCallsRequest { session_id: new_id(), lease_ids: ids.clone(), nonce: new_id() };
         bad!(world.scheduler, begin_calls, begin, "lease_ids");
@@ -216,8 +245,12 @@ async fn unknown_and_unspecified_enum_values_are_refused() {
         bad!(world.campaigns, list_leads, list, "state");
         bad!(world.campaigns, list_campaigns, pb::ListCampaignsRequest { state, ..Default::default() }, "state");
     }
-    let create =
-        pb::CreateLeadsRequest { campaign_id: campaign.clone(), leads: vec![lead(9)], on_duplicate: 9, ..Default::default() };
+    let create = pb::CreateLeadsRequest {
+        campaign_id: campaign.clone(),
+        leads: vec![lead(9)],
+        on_duplicate: 9,
+        ..Default::default()
+    };
     bad!(world.campaigns, create_leads, create, "on_duplicate");
     let retry = |outcome: i32| {
         let rule = pb::RetryRule { outcome, delays: vec![duration(1)] };
@@ -250,7 +283,11 @@ async fn negative_and_unbounded_durations_are_refused() {
     let retries = pb::CampaignRules { retry_rules: vec![rule], ..rules() };
     bad!(world.campaigns, create_campaign, new_campaign(retries), "rules.retry_rules[0].delays[1]");
     for value in [-1, 86_401] {
-        let one = pb::OutcomeReport { talk_duration: seconds(value), ring_duration: seconds(value), ..outcome(&lease.lease_id) };
+        let one = pb::OutcomeReport {
+            talk_duration: seconds(value),
+            ring_duration: seconds(value),
+            ..outcome(&lease.lease_id)
+        };
         bad!(world.scheduler, report_outcomes, report(one), "reports[0].talk_duration", "reports[0].ring_duration");
     }
     let settings = pb::SchedulerSettings {
@@ -262,8 +299,13 @@ async fn negative_and_unbounded_durations_are_refused() {
     };
     let update = pb::UpdateSchedulerSettingsRequest { settings: Some(settings), ..Default::default() };
     bad!(
-        world.scheduler, update_scheduler_settings, update,
-        "settings.tick_interval", "settings.session_ttl", "settings.receipt_within", "settings.dial_within"
+        world.scheduler,
+        update_scheduler_settings,
+        update,
+        "settings.tick_interval",
+        "settings.session_ttl",
+        "settings.receipt_within",
+        "settings.dial_within"
     );
     assert_eq!(world.database.written().await, before);
     world.check().await;
@@ -307,7 +349,12 @@ async fn dates_in_the_past_or_out_of_reach_are_refused() {
     let schedule = pb::ScheduleCallbackRequest { campaign_id: campaign, lead_id, ..Default::default() };
     bad!(world.campaigns, schedule_callback, schedule.clone(), "callback_at");
     let never = Some(prost_types::Timestamp { seconds: i64::MAX, nanos: 0 });
-    bad!(world.campaigns, schedule_callback, pb::ScheduleCallbackRequest { callback_at: never, ..schedule }, "callback_at");
+    bad!(
+        world.campaigns,
+        schedule_callback,
+        pb::ScheduleCallbackRequest { callback_at: never, ..schedule },
+        "callback_at"
+    );
     let odd = pb::OutcomeReport { occurred_at: never, ..outcome(&lease.lease_id) };
     bad!(world.scheduler, report_outcomes, report(odd), "reports[0].occurred_at");
     let ahead = timestamp(now + Duration::from_secs(2 * 86_400));
@@ -351,12 +398,18 @@ async fn strings_of_a_megabyte_and_nul_characters_are_refused() {
             ..Default::default()
         };
         bad!(world.campaigns, update_lead, update, "external_id", "variables");
-        let list = pb::ListLeadsRequest { campaign_id: campaign.clone(), external_id: text.clone(), ..Default::default() };
+        let list =
+            pb::ListLeadsRequest { campaign_id: campaign.clone(), external_id: text.clone(), ..Default::default() };
         bad!(world.campaigns, list_leads, list, "external_id");
         let campaign_id = campaign.clone();
         let list = pb::ListAttemptsRequest { provider_call_id: text.clone(), campaign_id, ..Default::default() };
         bad!(world.campaigns, list_attempts, list, "provider_call_id");
-        bad!(world.campaigns, list_campaigns, pb::ListCampaignsRequest { page_token: text, ..Default::default() }, "page_token");
+        bad!(
+            world.campaigns,
+            list_campaigns,
+            pb::ListCampaignsRequest { page_token: text, ..Default::default() },
+            "page_token"
+        );
     }
     assert_eq!(world.database.written().await, before);
     world.check().await;

@@ -97,7 +97,8 @@ async fn an_update_changes_what_its_mask_names_and_nothing_else() {
     let renamed = world.campaigns.update_campaign(request).await.unwrap().into_inner().campaign.unwrap();
     assert_eq!((renamed.name.as_str(), renamed.rules.unwrap().max_concurrency), ("renamed", None));
     for paths in [&["state"] as &[&str], &[]] {
-        let request = pb::UpdateCampaignRequest { campaign_id: campaign.clone(), update_mask: mask(paths), ..Default::default() };
+        let request =
+            pb::UpdateCampaignRequest { campaign_id: campaign.clone(), update_mask: mask(paths), ..Default::default() };
         refusal(world.campaigns.update_campaign(request).await).is_bad_input(&["update_mask"]);
     }
     world.check().await;
@@ -185,7 +186,8 @@ async fn a_repeated_request_id_answers_the_first_answer_and_changes_nothing() {
     let campaign_id = first.campaign.unwrap().campaign_id;
 
     let leads = vec![lead(0), lead(0), lead(1)];
-    let add = pb::CreateLeadsRequest { campaign_id: campaign_id.clone(), leads, request_id: new_id(), ..Default::default() };
+    let add =
+        pb::CreateLeadsRequest { campaign_id: campaign_id.clone(), leads, request_id: new_id(), ..Default::default() };
     let first = world.campaigns.create_leads(add.clone()).await.unwrap().into_inner();
     assert_eq!((first.created, first.refused.len()), (2, 1));
     assert_eq!(world.campaigns.create_leads(add.clone()).await.unwrap().into_inner(), first);
@@ -200,7 +202,8 @@ async fn a_repeated_request_id_answers_the_first_answer_and_changes_nothing() {
     let other = pb::AddSuppressionsRequest { numbers: vec![number(0)], ..suppress };
     refusal(world.campaigns.add_suppressions(other).await).is(Code::AlreadyExists, "REQUEST_ID_REUSED");
 
-    let reset = pb::ResetCampaignRequest { campaign_id: campaign_id.clone(), request_id: new_id(), ..Default::default() };
+    let reset =
+        pb::ResetCampaignRequest { campaign_id: campaign_id.clone(), request_id: new_id(), ..Default::default() };
     let first = world.campaigns.reset_campaign(reset.clone()).await.unwrap().into_inner();
     assert_eq!(world.campaigns.reset_campaign(reset.clone()).await.unwrap().into_inner(), first);
     let other = pb::ResetCampaignRequest { campaign_id: new_id(), ..reset };

@@ -168,7 +168,9 @@ async fn the_sixth_callback_is_as_if_nobody_had_answered() {
 }
 
 /// A lead whose promised callback is leased now.
-async fn leased_callback(rules: pb::CampaignRules) -> (World, String, String, crate::support::dialer::Dialer, pb::Lease) {
+async fn leased_callback(
+    rules: pb::CampaignRules,
+) -> (World, String, String, crate::support::dialer::Dialer, pb::Lease) {
     let (mut world, campaign, lead, mut dialer) = one_lead(rules).await;
     let lease = dialer.call().await;
     let at = world.now().await;
@@ -259,10 +261,7 @@ async fn silence_until_max_duration_is_unknown_counted_and_retried_after_an_hour
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_is_never_retried_at_once_even_without_other_delays() {
-    let quick = pb::CampaignRules {
-        retry_rules: vec![retry(Outcome::Unknown, Duration::from_secs(40))],
-        ..rules()
-    };
+    let quick = pb::CampaignRules { retry_rules: vec![retry(Outcome::Unknown, Duration::from_secs(40))], ..rules() };
     let (mut world, campaign, lead, mut dialer) = one_lead(quick).await;
     let lease = dialer.call().await;
     assert!(world.revoke(&lease.lease_id).await.begun);

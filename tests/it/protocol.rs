@@ -26,8 +26,7 @@ async fn granted_unreceived(dialer: &mut Dialer) -> pb::Lease {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_without_a_receipt_is_back_within_seconds_and_granted_again() {
-    let mut world =
-        World::with(SchedulerSettings { receipt_within: Duration::from_secs(1), ..settings() }).await;
+    let mut world = World::with(SchedulerSettings { receipt_within: Duration::from_secs(1), ..settings() }).await;
     let campaign = world.campaign(rules()).await;
     let leads = world.add_some(&campaign, 1).await;
     let mut deaf = world.dialer(&campaign, 1).await;
@@ -43,8 +42,7 @@ async fn a_lease_without_a_receipt_is_back_within_seconds_and_granted_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_permit_counts_as_a_receipt() {
-    let mut world =
-        World::with(SchedulerSettings { receipt_within: Duration::from_secs(1), ..settings() }).await;
+    let mut world = World::with(SchedulerSettings { receipt_within: Duration::from_secs(1), ..settings() }).await;
     let campaign = world.campaign(rules()).await;
     world.add_some(&campaign, 1).await;
     let mut dialer = world.dialer(&campaign, 1).await;

@@ -162,7 +162,8 @@ async fn a_conversation_reported_on_a_lease_that_was_released_is_applied() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_late_report_after_unknown_decides() {
-    for (outcome, state) in [(Outcome::IntentYes, LeadState::IntentYes), (Outcome::NoAnswer, LeadState::IntentNoAnswer)] {
+    for (outcome, state) in [(Outcome::IntentYes, LeadState::IntentYes), (Outcome::NoAnswer, LeadState::IntentNoAnswer)]
+    {
         let short = pb::CampaignRules { max_duration: seconds(60), ..rules() };
         let (mut world, campaign, lead, mut dialer) = one_lead(short).await;
         let lease = dialer.call().await;

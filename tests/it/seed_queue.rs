@@ -7,12 +7,7 @@ use dialplane::{
     pb::{self, LeadState, Outcome},
 };
 
-use crate::support::{
-    World,
-    asks::QUIET,
-    dialer::Dialer,
-    lead, rules, settings,
-};
+use crate::support::{World, asks::QUIET, dialer::Dialer, lead, rules, settings};
 
 fn scored(n: usize, score: i32) -> pb::NewLead {
     pb::NewLead { score: Some(score), ..lead(n) }
@@ -67,11 +62,9 @@ async fn the_engines_cap_is_held_over_all_campaigns() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_engines_cap_is_ten_by_default() {
-    let mut world = World::with(SchedulerSettings {
-        tick_interval: Duration::from_millis(500),
-        ..SchedulerSettings::default()
-    })
-    .await;
+    let mut world =
+        World::with(SchedulerSettings { tick_interval: Duration::from_millis(500), ..SchedulerSettings::default() })
+            .await;
     let campaign = world.campaign(rules()).await;
     world.add_some(&campaign, 30).await;
     let mut dialer = world.dialer(&campaign, 30).await;

@@ -92,7 +92,8 @@ async fn suppressed_numbers_are_not_selected_until_the_suppression_is_removed() 
     let mut dialer = world.dialer(&campaign, 2).await;
     assert_eq!(dialer.lease().await.lead_id, leads[1]);
     assert!(dialer.gets_nothing_for(QUIET).await);
-    let request = pb::RemoveSuppressionsRequest { numbers: vec![number(0)], reason: "asked".into(), ..Default::default() };
+    let request =
+        pb::RemoveSuppressionsRequest { numbers: vec![number(0)], reason: "asked".into(), ..Default::default() };
     let removed = world.campaigns.remove_suppressions(request).await.unwrap().into_inner();
     assert_eq!((removed.removed, removed.leads), (1, 1));
     assert_eq!(dialer.lease().await.lead_id, leads[0]);

@@ -140,7 +140,7 @@ async fn take_late(
     if verdict == ReportVerdict::Duplicate {
         return Ok(ReportAnswer { verdict, state: Some(ended.shown_state) });
     }
-    keep(tx, report, verdict).await?;
+    keep(tx, report, &ended, verdict).await?;
     let campaign = ended.context.campaign;
     let mut state = ended.shown_state;
     if verdict != ReportVerdict::Outranked {
@@ -162,6 +162,7 @@ async fn take_late(
 async fn keep(
     tx: &Transaction<'_>,
     report: &Report,
+    ended: &EndedLease,
     verdict: ReportVerdict,
 ) -> Result<(), EngineError> {
     let lease = report.lease;

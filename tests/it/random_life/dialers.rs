@@ -78,7 +78,8 @@ async fn session(life: &Life, rng: &mut StdRng, mut dialer: Dialer, left: &mut u
             }
             (65..72, Some(one)) => {
                 let lease = held.swap_remove(one).lease.lease_id;
-                let request = pb::ReleaseLeasesRequest { session_id: dialer.session_id.clone(), lease_ids: vec![lease] };
+                let request =
+                    pb::ReleaseLeasesRequest { session_id: dialer.session_id.clone(), lease_ids: vec![lease] };
                 let answer = dialer.client.release_leases(request).await;
                 answer.map(drop).unwrap_or_else(|status| assert!(expected(&status), "{status:?}"));
             }
@@ -156,9 +157,15 @@ fn outcome(rng: &mut StdRng) -> pb::Outcome {
 async fn report(life: &Life, rng: &mut StdRng, lease: &pb::Lease) {
     let outcome = outcome(rng);
     let in_seconds = rng.random_range(-5..600);
-    let callback_at = timestamp(Utc::now() + TimeDelta::seconds(in_seconds)).filter(|_| outcome == pb::Outcome::CallbackRequested);
+    let callback_at =
+        timestamp(Utc::now() + TimeDelta::seconds(in_seconds)).filter(|_| outcome == pb::Outcome::CallbackRequested);
     let (_, mut scheduler): Clients = life.clients(rng);
-    let one = pb::OutcomeReport { lease_id: lease.lease_id.clone(), outcome: outcome.into(), callback_at, ..Default::default() };
+    let one = pb::OutcomeReport {
+        lease_id: lease.lease_id.clone(),
+        outcome: outcome.into(),
+        callback_at,
+        ..Default::default()
+    };
     let reports = if rng.random_bool(0.1) { vec![one.clone(), one] } else { vec![one] };
     let removals = life.ledger().reporting(lease, outcome);
     match scheduler.report_outcomes(pb::ReportOutcomesRequest { reports }).await {

@@ -69,7 +69,9 @@ impl Ledger {
             self.wrongs.push(format!("lead {} was suppressed and was permitted", lease.lead_id));
         }
         let sent = self.resets.get(&lease.campaign_id).map_or(0, |(sent, _)| *sent);
-        if let Some(generation) = asked.generation.filter(|generation| *generation == sent && lease.callback_at.is_none()) {
+        if let Some(generation) =
+            asked.generation.filter(|generation| *generation == sent && lease.callback_at.is_none())
+        {
             self.counted.push((lease.lead_id.clone(), generation, lease.lease_id.clone()));
         }
     }
@@ -172,7 +174,8 @@ impl Ledger {
 /// Reports that were acknowledged and are not on record.
 pub async fn lost_facts(facts: &[(Uuid, u8)], sql: &Client) -> Vec<String> {
     let ids: Vec<Uuid> = facts.iter().map(|(lease, _)| *lease).collect();
-    let rows = sql.query("select lease_id, outcome from call_attempt where lease_id = any ($1)", &[&ids]).await.unwrap();
+    let rows =
+        sql.query("select lease_id, outcome from call_attempt where lease_id = any ($1)", &[&ids]).await.unwrap();
     let held: HashMap<Uuid, Option<i16>> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     let rank = |code: i16| Outcome::from_code(code).unwrap().rank();
     facts

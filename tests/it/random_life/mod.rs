@@ -54,8 +54,13 @@ impl Life {
 fn life_rules(max_attempts: i32) -> pb::CampaignRules {
     let soon = Duration::from_secs(2);
     let outcomes = [
-        pb::Outcome::NoAnswer, pb::Outcome::Voicemail, pb::Outcome::Busy, pb::Outcome::Failed, pb::Outcome::NotPlaced,
-        pb::Outcome::Unknown, pb::Outcome::Abandoned,
+        pb::Outcome::NoAnswer,
+        pb::Outcome::Voicemail,
+        pb::Outcome::Busy,
+        pb::Outcome::Failed,
+        pb::Outcome::NotPlaced,
+        pb::Outcome::Unknown,
+        pb::Outcome::Abandoned,
     ];
     pb::CampaignRules {
         max_attempts: Some(max_attempts),
@@ -71,7 +76,10 @@ async fn watch(url: String, over: Arc<AtomicBool>) -> Vec<String> {
     while !over.load(Ordering::Relaxed) {
         let rows = sql.query("select violation, campaign_id, detail from invariant_violation", &[]).await.unwrap();
         if !rows.is_empty() {
-            return rows.iter().map(|row| format!("{} {} {}", row.get::<_, String>(0), row.get::<_, i32>(1), row.get::<_, String>(2))).collect();
+            return rows
+                .iter()
+                .map(|row| format!("{} {} {}", row.get::<_, String>(0), row.get::<_, i32>(1), row.get::<_, String>(2)))
+                .collect();
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -84,7 +92,11 @@ async fn phase(life: &Arc<Life>, database: &Database, seed: u64, number: u64) {
     let watched = tokio::spawn(watch(database.url.clone(), Arc::clone(&over)));
     let mut actors = tokio::task::JoinSet::new();
     for actor in 0..4 {
-        actors.spawn(dialers::live(Arc::clone(life), StdRng::seed_from_u64(seed * 1000 + number * 100 + actor), 4 * steps));
+        actors.spawn(dialers::live(
+            Arc::clone(life),
+            StdRng::seed_from_u64(seed * 1000 + number * 100 + actor),
+            4 * steps,
+        ));
     }
     for actor in 10..12 {
         let rng = StdRng::seed_from_u64(seed * 1000 + number * 100 + actor);
@@ -101,7 +113,8 @@ async fn phase(life: &Arc<Life>, database: &Database, seed: u64, number: u64) {
 /// Nobody lives here any more: every lease ends by time.
 async fn quiesce(database: &Database) {
     database.advance(Duration::from_secs(MAX_DURATION_SECONDS as u64 + 30)).await;
-    eventually("all leases end", || async { (database.count("select count(*) from lease").await == 0).then_some(()) }).await;
+    eventually("all leases end", || async { (database.count("select count(*) from lease").await == 0).then_some(()) })
+        .await;
 }
 
 async fn check(life: &Life, database: &Database, seed: u64) {
@@ -131,7 +144,9 @@ async fn drain(world: &mut World, life: &Life, seed: u64) {
             return;
         }
     }
-    let left = format!("select format('%s state %s attempts %s not before %s reason %s last %s', v.lead_id, v.state, v.attempts, v.not_before, v.waiting_reason, v.last_outcome) {OPEN}");
+    let left = format!(
+        "select format('%s state %s attempts %s not before %s reason %s last %s', v.lead_id, v.state, v.attempts, v.not_before, v.waiting_reason, v.last_outcome) {OPEN}"
+    );
     let left: Vec<String> = world.database.sql.query(&left, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
     panic!("seed {seed}: leads that nobody ever calls: {left:#?}");
 }
@@ -190,4 +205,3 @@ async fn whatever_happens_on_two_engines_the_world_stays_in_order() {
         live(seed, 2).await;
     }
 }
-

@@ -46,7 +46,9 @@ async fn of_campaign(life: &Life, rng: &mut StdRng, client: &mut Campaigns) -> R
     let campaign_id = life.campaign(rng);
     match rng.random_range(0..10) {
         0 => {
-            client.pause_campaign(pb::PauseCampaignRequest { campaign_id: campaign_id.clone(), ..Default::default() }).await?;
+            client
+                .pause_campaign(pb::PauseCampaignRequest { campaign_id: campaign_id.clone(), ..Default::default() })
+                .await?;
             if rng.random_bool(0.5) {
                 client.start_campaign(pb::StartCampaignRequest { campaign_id, ..Default::default() }).await?;
             }
@@ -61,7 +63,8 @@ async fn of_campaign(life: &Life, rng: &mut StdRng, client: &mut Campaigns) -> R
             if !validate_only {
                 life.ledger().resetting(&campaign_id);
             }
-            let request = pb::ResetCampaignRequest { campaign_id: campaign_id.clone(), validate_only, ..Default::default() };
+            let request =
+                pb::ResetCampaignRequest { campaign_id: campaign_id.clone(), validate_only, ..Default::default() };
             let done = client.reset_campaign(request).await;
             if !validate_only && done.is_ok() {
                 life.ledger().reset(&campaign_id);
@@ -73,7 +76,12 @@ async fn of_campaign(life: &Life, rng: &mut StdRng, client: &mut Campaigns) -> R
     Ok(())
 }
 
-async fn change_rules(life: &Life, rng: &mut StdRng, client: &mut Campaigns, campaign_id: String) -> Result<(), Status> {
+async fn change_rules(
+    life: &Life,
+    rng: &mut StdRng,
+    client: &mut Campaigns,
+    campaign_id: String,
+) -> Result<(), Status> {
     let limited = life.campaigns[1] == campaign_id;
     let mut rules = life_rules(if limited { MAX_ATTEMPTS } else { rng.random_range(1..5) });
     rules.calling_hours = Some(match rng.random_range(0..6) {
@@ -100,7 +108,8 @@ async fn suppressions(life: &Life, rng: &mut StdRng, client: &mut Campaigns) -> 
         life.ledger().suppressed(&number, removals);
     } else {
         life.ledger().removing(&number);
-        let done = client.remove_suppressions(pb::RemoveSuppressionsRequest { numbers, reason, ..Default::default() }).await;
+        let done =
+            client.remove_suppressions(pb::RemoveSuppressionsRequest { numbers, reason, ..Default::default() }).await;
         life.ledger().removed(&number);
         done?;
     }
@@ -131,7 +140,8 @@ async fn of_lead(life: &Life, rng: &mut StdRng, client: &mut Campaigns) -> Resul
             client.cancel_callback(pb::CancelCallbackRequest { campaign_id, lead_id, ..Default::default() }).await?;
         }
         10..16 => {
-            let time_zone = ["", "Europe/Berlin", "America/New_York", "Asia/Kolkata"].choose(rng).copied().unwrap_or_default();
+            let time_zone =
+                ["", "Europe/Berlin", "America/New_York", "Asia/Kolkata"].choose(rng).copied().unwrap_or_default();
             let paths: Vec<String> = ["score", "time_zone"].map(str::to_owned).to_vec();
             let request = pb::UpdateLeadRequest {
                 campaign_id,
@@ -145,8 +155,10 @@ async fn of_lead(life: &Life, rng: &mut StdRng, client: &mut Campaigns) -> Resul
         }
         _ => {
             let first = rng.random_range(0..25);
-            let leads = (first..first + 3).map(|n| pb::NewLead { score: Some(rng.random_range(0..999)), ..lead(n) }).collect();
-            let on_duplicate = if rng.random_bool(0.5) { pb::DuplicateAction::Update } else { pb::DuplicateAction::Report };
+            let leads =
+                (first..first + 3).map(|n| pb::NewLead { score: Some(rng.random_range(0..999)), ..lead(n) }).collect();
+            let on_duplicate =
+                if rng.random_bool(0.5) { pb::DuplicateAction::Update } else { pb::DuplicateAction::Report };
             let request =
                 pb::CreateLeadsRequest { campaign_id, leads, on_duplicate: on_duplicate.into(), ..Default::default() };
             client.create_leads(request).await?;
@@ -181,7 +193,8 @@ pub async fn open_all(life: &Life, client: &mut Campaigns, scheduler: &mut Sched
         let rules = Some(life_rules(if limited { MAX_ATTEMPTS } else { 3 }));
         let paths = ["rules.max_attempts", "rules.calling_hours", "rules.default_time_zone", "rules.max_concurrency"];
         let update_mask = Some(prost_types::FieldMask { paths: paths.map(str::to_owned).to_vec() });
-        let request = pb::UpdateCampaignRequest { campaign_id: campaign_id.clone(), rules, update_mask, ..Default::default() };
+        let request =
+            pb::UpdateCampaignRequest { campaign_id: campaign_id.clone(), rules, update_mask, ..Default::default() };
         client.update_campaign(request).await.unwrap();
         client.start_campaign(pb::StartCampaignRequest { campaign_id, ..Default::default() }).await.unwrap();
     }

@@ -130,11 +130,8 @@ impl World {
 
     /// The attempts of a lead, newest first.
     pub async fn attempts(&mut self, campaign_id: &str, lead_id: &str) -> Vec<pb::Attempt> {
-        let request = pb::ListAttemptsRequest {
-            campaign_id: campaign_id.into(),
-            lead_id: lead_id.into(),
-            ..Default::default()
-        };
+        let request =
+            pb::ListAttemptsRequest { campaign_id: campaign_id.into(), lead_id: lead_id.into(), ..Default::default() };
         self.campaigns.list_attempts(request).await.unwrap().into_inner().attempts
     }
 

@@ -78,8 +78,13 @@ async fn live(
     Ok(())
 }
 
-/// Statistics and the reset of a list that has lived; then it is out of the way.
+/// Statistics and the reset of a list that has lived; then it is out of the way. Speed that loses count is no speed: every
+/// lead must be in one place, and the gauges must be counts.
 pub async fn after(world: &mut World, campaign: &Campaign, report: &mut Report) -> Fallible<()> {
+    let violations = world.number("select count(*) from invariant_violation").await?;
+    if violations > 0 {
+        return Err(format!("{violations} invariants are violated").into());
+    }
     for _ in 0..STATS_CALLS {
         let started = Instant::now();
         let request = GetCampaignStatsRequest { campaign_id: campaign.id.clone() };

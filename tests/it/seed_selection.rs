@@ -202,7 +202,6 @@ async fn only_running_campaigns_are_called() {
     world.run(&campaign).await;
     dialer.call_with(Outcome::IntentNo).await;
     world.pause(&campaign).await;
-    let mut dialer = world.dialer(&campaign, 1).await;
     assert!(dialer.gets_nothing_for(QUIET).await);
     world.run(&campaign).await;
     dialer.call_with(Outcome::IntentNo).await;

@@ -72,7 +72,8 @@ begin
 end $$;
 
 -- Puts lifted leads where they belong: a state, and the instant from which they wait (null: they do not). A suppressed lead
--- keeps its instant and waits nowhere. The same transaction as the lift.
+-- keeps its instant and waits nowhere. An ELIGIBLE lead that does not wait lies at its place in the campaign's order: the
+-- cursor goes back to it. The same transaction as the lift.
 create function place_leads(p_campaign int, p_leads uuid[], p_states smallint[], p_at timestamptz[], p_reasons smallint[])
 returns void
 language plpgsql
@@ -102,6 +103,14 @@ begin
                            array_fill(false, array[2 * moves.n]), moves.t || moves.codes,
                            moves.b || array_fill(false, array[moves.n]));
         perform lower_due_from(array[p_campaign, p_campaign], array[0, 1]::smallint[], array[moves.promise, moves.waiting]);
+        update gauge g set cursor_rank = f.rank, cursor_lead = f.lead_id
+        from (
+            select l.rank, l.lead_id from lead l
+            where l.campaign_id = p_campaign and l.lead_id = any (p_leads) and l.state = 1 and l.not_before is null
+                and not l.blocked
+            order by l.rank, l.lead_id limit 1
+        ) as f
+        where g.campaign_id = p_campaign and (f.rank, f.lead_id) < (g.cursor_rank, g.cursor_lead);
     end if;
 end $$;
 

@@ -40,10 +40,11 @@ async fn read(tx: &Transaction<'_>, campaign: CampaignKey, lead: LeadId) -> Resu
 fn back(lifted: &Lifted, row: &LeadRow, now: DateTime<Utc>) -> Placed {
     let (at, reason) = match lifted.state {
         LeadState::Scheduled => (row.callback_at, waiting::CALLBACK),
-        LeadState::Eligible => (
-            Some(lifted.not_before.filter(|_| row.waiting_reason == Some(waiting::BACK_OFF)).unwrap_or(now)),
-            waiting::BACK_OFF,
-        ),
+        // At its place in the order, by its score, unless it backs off.
+        LeadState::Eligible => {
+            let backs_off = row.waiting_reason == Some(waiting::BACK_OFF);
+            (lifted.not_before.filter(|at| backs_off && *at > now), waiting::BACK_OFF)
+        }
         // It waits for its retry, unless it was out of the waiting already.
         LeadState::IntentNoAnswer | LeadState::Failed => {
             let queued = matches!(row.state, LeadState::Ready | LeadState::DialingIntent);

@@ -280,3 +280,32 @@ async fn only_remove_suppressions_with_a_reason_clears_do_not_call() {
     world.check().await;
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lead_with_a_new_score_does_not_queue_behind_the_retries() {
+    let mut world = World::start().await;
+    let quick = pb::CampaignRules {
+        max_attempts: Some(100),
+        retry_rules: vec![crate::support::retry(Outcome::Failed, Duration::from_secs(60))],
+        ..rules()
+    };
+    let campaign = world.campaign(quick).await;
+    world.add_some(&campaign, 60).await;
+    let mut dialer = world.dialer(&campaign, 4).await;
+    for _ in 0..60 {
+        dialer.call_with(Outcome::Failed).await;
+    }
+    drop(dialer);
+    let fresh = world.add(&campaign, (100..120).map(lead).collect()).await;
+    world.advance(Duration::from_secs(61)).await;
+    let request = pb::UpdateLeadRequest { score: 998, ..change(&campaign, &fresh[19], &["score"]) };
+    world.campaigns.update_lead(request).await.unwrap();
+    let mut dialer = world.dialer(&campaign, 4).await;
+    let mut next = Vec::new();
+    for _ in 0..20 {
+        next.push(dialer.call_with(Outcome::IntentNo).await.0.lead_id);
+    }
+    assert!(next.contains(&fresh[19]), "60 due retries were in front of score 998");
+    world.check().await;
+    world.stop().await;
+}

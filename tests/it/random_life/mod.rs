@@ -135,8 +135,8 @@ async fn check(life: &Life, database: &Database, seed: u64) {
 /// With time and dialers enough every lead that may be called is called: none was lost on the way.
 async fn drain(world: &mut World, life: &Life, seed: u64) {
     operators::open_all(life, &mut world.campaigns, &mut world.scheduler).await;
-    const OPEN: &str = "from lead_view v join campaign c using (campaign_id) where not v.blocked and (v.state in (1, 2, 3, 8) \
-         or v.state in (6, 7) and v.attempts < c.max_attempts and v.last_outcome not in (10, 11))";
+    const OPEN: &str = "from lead_view v join campaign c using (campaign_id) where not v.blocked and (v.state in (2, 3, 8) \
+         or v.attempts < c.max_attempts and (v.state = 1 or v.state in (6, 7) and v.last_outcome not in (10, 11)))";
     for _ in 0..25 {
         world.advance(Duration::from_secs(24 * 3600)).await;
         dialers::call_all(life, world).await;

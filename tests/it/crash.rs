@@ -105,7 +105,8 @@ async fn dial(client: SchedulerServiceClient<Channel>, seed: u64, silent: f64, o
         dialer.try_say(lease_calls_request::Message::Received(pb::Received { lease_ids: lease_ids.clone() })).await;
         let request = pb::BeginCallsRequest { session_id: dialer.session_id.clone(), lease_ids, nonce: new_id() };
         let Ok(begun) = dialer.client.begin_calls(request).await else { break };
-        let permitted = begun.into_inner().results.into_iter().filter(|one| one.verdict() == pb::BeginVerdict::Permitted);
+        let permitted =
+            begun.into_inner().results.into_iter().filter(|one| one.verdict() == pb::BeginVerdict::Permitted);
         let permitted: Vec<String> = permitted.map(|one| one.lease_id).collect();
         log.permitted.extend(permitted.iter().map(|lease| lease.parse::<Uuid>().unwrap()));
         let reports: Vec<pb::OutcomeReport> = permitted
@@ -126,12 +127,16 @@ async fn dial(client: SchedulerServiceClient<Channel>, seed: u64, silent: f64, o
 }
 
 async fn create(campaigns: &mut CampaignServiceClient<Channel>, leads: usize) {
-    let rules = pb::CampaignRules { retry_rules: vec![retry(pb::Outcome::NoAnswer, Duration::from_secs(1))], ..rules() };
+    let rules =
+        pb::CampaignRules { retry_rules: vec![retry(pb::Outcome::NoAnswer, Duration::from_secs(1))], ..rules() };
     let rules = pb::CampaignRules { max_attempts: Some(100), ..rules };
     let request = pb::CreateCampaignRequest { name: "crash".into(), rules: Some(rules), ..Default::default() };
     let campaign_id = campaigns.create_campaign(request).await.unwrap().into_inner().campaign.unwrap().campaign_id;
     let leads = (0..leads).map(lead).collect();
-    campaigns.create_leads(pb::CreateLeadsRequest { campaign_id: campaign_id.clone(), leads, ..Default::default() }).await.unwrap();
+    campaigns
+        .create_leads(pb::CreateLeadsRequest { campaign_id: campaign_id.clone(), leads, ..Default::default() })
+        .await
+        .unwrap();
     campaigns.start_campaign(pb::StartCampaignRequest { campaign_id, ..Default::default() }).await.unwrap();
 }
 
@@ -251,7 +256,8 @@ async fn a_second_engine_takes_over_all_that_a_killed_one_had() {
         "select count(*) from lead l where not exists (select from lease z where z.lead_id = l.lead_id) and not exists \
              (select from call_attempt a where a.lead_id = l.lead_id and a.outcome = 5 and a.granted_at > '{killed_at}')"
     );
-    eventually("the second engine leases everyone", || async { (database.count(&passed_by).await == 0).then_some(()) }).await;
+    eventually("the second engine leases everyone", || async { (database.count(&passed_by).await == 0).then_some(()) })
+        .await;
     over.store(true, Ordering::Relaxed);
     running.join_all().await.into_iter().for_each(|one| log.extend(one));
     unbegun_leases_end(&database.sql).await;

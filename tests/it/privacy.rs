@@ -8,9 +8,7 @@ use std::{
 
 use dialplane::{
     domain::phone_number::PhoneNumber,
-    pb::{
-        self, campaign_service_client::CampaignServiceClient, scheduler_service_client::SchedulerServiceClient,
-    },
+    pb::{self, campaign_service_client::CampaignServiceClient, scheduler_service_client::SchedulerServiceClient},
 };
 use tonic::transport::Endpoint;
 
@@ -37,8 +35,14 @@ async fn live(url: &str, numbers: &[String], secret: &str) {
         ..Default::default()
     };
     let leads: Vec<pb::NewLead> = numbers.iter().chain(&numbers[..1]).map(row).collect();
-    campaigns.create_leads(pb::CreateLeadsRequest { campaign_id: campaign_id.clone(), leads, ..Default::default() }).await.unwrap();
-    campaigns.start_campaign(pb::StartCampaignRequest { campaign_id: campaign_id.clone(), ..Default::default() }).await.unwrap();
+    campaigns
+        .create_leads(pb::CreateLeadsRequest { campaign_id: campaign_id.clone(), leads, ..Default::default() })
+        .await
+        .unwrap();
+    campaigns
+        .start_campaign(pb::StartCampaignRequest { campaign_id: campaign_id.clone(), ..Default::default() })
+        .await
+        .unwrap();
     let mut dialer = Dialer::open(SchedulerServiceClient::new(channel), &[], 1).await;
     for outcome in [pb::Outcome::IntentNo, pb::Outcome::DoNotCall, pb::Outcome::NotPlaced] {
         let lease = dialer.call().await;
@@ -53,12 +57,14 @@ async fn live(url: &str, numbers: &[String], secret: &str) {
     }
     let request = pb::AddSuppressionsRequest { numbers: numbers.to_vec(), reason: "test".into(), ..Default::default() };
     campaigns.add_suppressions(request).await.unwrap();
-    let request = pb::RemoveSuppressionsRequest { numbers: numbers.to_vec(), reason: "test".into(), ..Default::default() };
+    let request =
+        pb::RemoveSuppressionsRequest { numbers: numbers.to_vec(), reason: "test".into(), ..Default::default() };
     campaigns.remove_suppressions(request).await.unwrap();
     let request = pb::CheckSuppressionsRequest { numbers: numbers.to_vec() };
     campaigns.check_suppressions(request).await.unwrap();
     for number in numbers {
-        let request = pb::ListLeadsRequest { campaign_id: campaign_id.clone(), number: number.clone(), ..Default::default() };
+        let request =
+            pb::ListLeadsRequest { campaign_id: campaign_id.clone(), number: number.clone(), ..Default::default() };
         campaigns.list_leads(request).await.unwrap();
     }
 }
@@ -81,7 +87,8 @@ async fn no_log_at_any_level_names_a_number_or_what_is_said_of_a_person() {
     program.wait().unwrap();
     let text = String::from_utf8_lossy(&std::fs::read(&log).unwrap()).into_owned();
     assert!(text.contains("serving") && text.contains("TRACE"), "the log is there");
-    let told = |what: &str| text.lines().filter(|line| line.contains(what)).map(str::to_owned).take(3).collect::<Vec<_>>();
+    let told =
+        |what: &str| text.lines().filter(|line| line.contains(what)).map(str::to_owned).take(3).collect::<Vec<_>>();
     for number in &numbers {
         assert_eq!(told(&number[2..]), Vec::<String>::new());
     }

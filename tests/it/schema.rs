@@ -11,7 +11,8 @@ async fn column(database: &Database, sql: &str) -> Vec<String> {
     database.sql.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
-const OURS: &str = "c.relnamespace = 'public'::regnamespace and c.relname not in ('refinery_schema_history', 'test_clock')";
+const OURS: &str =
+    "c.relnamespace = 'public'::regnamespace and c.relname not in ('refinery_schema_history', 'test_clock')";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_table_has_a_primary_key() {
@@ -40,10 +41,7 @@ async fn checks_and_unique_constraints_are_named_as_sentences() {
 async fn allowed(database: &Database, constraint: &str) -> Vec<i16> {
     let find = "select pg_get_constraintdef(oid) from pg_constraint where conname = $1";
     let text: String = database.sql.query_one(find, &[&constraint]).await.unwrap().get(0);
-    let numbers: Vec<i16> = text
-        .split(|c: char| !c.is_ascii_digit())
-        .filter_map(|part| part.parse().ok())
-        .collect();
+    let numbers: Vec<i16> = text.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect();
     if text.contains(">=") { (numbers[0]..=numbers[1]).collect() } else { numbers }
 }
 
@@ -54,9 +52,11 @@ async fn codes_in_checks_are_those_of_the_core() {
     assert_eq!(allowed(&database, "campaign_state_is_known").await, campaign_states);
     // READY and DIALING_INTENT are places, not columns.
     let places = [LeadState::Ready, LeadState::DialingIntent];
-    let states: Vec<i16> = LeadState::ALL.into_iter().filter(|state| !places.contains(state)).map(LeadState::code).collect();
+    let states: Vec<i16> =
+        LeadState::ALL.into_iter().filter(|state| !places.contains(state)).map(LeadState::code).collect();
     assert_eq!(allowed(&database, "places_are_not_columns").await, states);
-    let waiting = [LeadState::Eligible, LeadState::IntentNoAnswer, LeadState::Failed, LeadState::Scheduled].map(LeadState::code);
+    let waiting =
+        [LeadState::Eligible, LeadState::IntentNoAnswer, LeadState::Failed, LeadState::Scheduled].map(LeadState::code);
     assert_eq!(allowed(&database, "due_leads_wait").await, waiting);
     assert_eq!(allowed(&database, "leased_leads_come_from_a_waiting_state").await, waiting);
     assert_eq!(allowed(&database, "ready_leads_come_from_a_waiting_state").await, waiting[..3]);
@@ -86,7 +86,10 @@ async fn a_schema_that_needs_a_newer_binary_is_refused() {
     let newer = schema_version() + 1;
     database.sql.execute("update schema_requirement set min_binary = $1", &[&newer]).await.unwrap();
     let refused = Store::new(&database.url, 1).unwrap().migrate().await;
-    assert!(matches!(refused, Err(StoreError::BinaryTooOld { needed, ours }) if needed == newer && ours == newer - 1), "{refused:?}");
+    assert!(
+        matches!(refused, Err(StoreError::BinaryTooOld { needed, ours }) if needed == newer && ours == newer - 1),
+        "{refused:?}"
+    );
     database.drop().await;
 }
 

@@ -99,7 +99,12 @@ fn imports_go_one_way() {
     for (name, text) in rust_files("src").iter().filter(|(name, _)| !is_test(name)) {
         let Some((_, allowed)) = ALLOWED.iter().find(|(prefix, _)| name.starts_with(prefix)) else { continue };
         let named = modules(code(text));
-        wrong.extend(named.iter().filter(|module| !allowed.contains(&module.as_str())).map(|module| format!("{name} names {module}")));
+        wrong.extend(
+            named
+                .iter()
+                .filter(|module| !allowed.contains(&module.as_str()))
+                .map(|module| format!("{name} names {module}")),
+        );
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
@@ -109,7 +114,9 @@ fn without(under: &str, words: &[&str]) -> Vec<String> {
     let mut wrong = Vec::new();
     for (name, text) in rust_files(under).iter().filter(|(name, _)| !is_test(name)) {
         for (number, line) in code(text).lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
-            wrong.extend(words.iter().filter(|word| line.contains(*word)).map(|word| format!("{name}:{}: {word}", number + 1)));
+            wrong.extend(
+                words.iter().filter(|word| line.contains(*word)).map(|word| format!("{name}:{}: {word}", number + 1)),
+            );
         }
     }
     wrong
@@ -117,8 +124,12 @@ fn without(under: &str, words: &[&str]) -> Vec<String> {
 
 #[test]
 fn the_core_is_pure_the_engine_knows_no_sql_and_the_edge_no_pool() {
-    let mut wrong = without("src/domain", &["async ", "tokio", "tracing::", "SystemTime::now", "Utc::now", "Instant::now"]);
-    wrong.extend(without("src/engine", &["tonic", "prost", "tokio_postgres", "deadpool", "select * ", "insert into", " where "]));
+    let mut wrong =
+        without("src/domain", &["async ", "tokio", "tracing::", "SystemTime::now", "Utc::now", "Instant::now"]);
+    wrong.extend(without(
+        "src/engine",
+        &["tonic", "prost", "tokio_postgres", "deadpool", "select * ", "insert into", " where "],
+    ));
     // LISTEN has a connection of its own outside the pool; it is to move to the store.
     wrong.retain(|found| !(found.starts_with("src/engine/loops/signals.rs") && found.ends_with("tokio_postgres")));
     wrong.extend(without("src/grpc", &["tokio_postgres", "deadpool", "store::Store", "Transaction"]));
@@ -131,7 +142,8 @@ fn nothing_is_left_undone() {
     let wrong = without("src", &["todo!", "unimplemented!", "dbg!", ".unwrap()", concat!("#[", "ignore")]);
     assert!(wrong.is_empty(), "{wrong:#?}");
     let mark = concat!("#[", "ignore");
-    let ignored: Vec<_> = rust_files("tests").into_iter().filter(|(_, text)| text.contains(mark)).map(|(name, _)| name).collect();
+    let ignored: Vec<_> =
+        rust_files("tests").into_iter().filter(|(_, text)| text.contains(mark)).map(|(name, _)| name).collect();
     assert!(ignored.is_empty(), "{ignored:#?}");
 }
 
@@ -139,7 +151,9 @@ fn nothing_is_left_undone() {
 fn no_file_is_too_long() {
     let files = rust_files("src").into_iter().chain(rust_files("tests"));
     let long: Vec<String> = files
-        .filter(|(name, text)| text.lines().count() > FILE_LINES_MAX && !LONG_FILES.iter().any(|(known, _)| known == name))
+        .filter(|(name, text)| {
+            text.lines().count() > FILE_LINES_MAX && !LONG_FILES.iter().any(|(known, _)| known == name)
+        })
         .map(|(name, text)| format!("{name}: {} lines", text.lines().count()))
         .collect();
     assert!(long.is_empty(), "{long:#?}");
@@ -155,7 +169,11 @@ fn long_functions(name: &str, text: &str) -> Vec<String> {
     let mut long = Vec::new();
     for (start, line) in lines.iter().enumerate() {
         let indent = line.len() - line.trim_start().len();
-        let words = line.trim_start().trim_start_matches("pub(crate) ").trim_start_matches("pub(super) ").trim_start_matches("pub ");
+        let words = line
+            .trim_start()
+            .trim_start_matches("pub(crate) ")
+            .trim_start_matches("pub(super) ")
+            .trim_start_matches("pub ");
         if !["fn ", "async fn ", "const fn "].iter().any(|kind| words.starts_with(kind)) {
             continue;
         }
@@ -172,6 +190,9 @@ fn long_functions(name: &str, text: &str) -> Vec<String> {
 #[test]
 fn no_function_is_too_long() {
     let files = rust_files("src").into_iter().chain(rust_files("tests"));
-    let long: Vec<String> = files.filter(|(name, _)| !LONG_FUNCTIONS.iter().any(|(known, _)| known == name)).flat_map(|(name, text)| long_functions(&name, &text)).collect();
+    let long: Vec<String> = files
+        .filter(|(name, _)| !LONG_FUNCTIONS.iter().any(|(known, _)| known == name))
+        .flat_map(|(name, text)| long_functions(&name, &text))
+        .collect();
     assert!(long.is_empty(), "{long:#?}");
 }

@@ -10,7 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dialplane::pb::{self, lease_calls_request, lease_calls_response, scheduler_service_client::SchedulerServiceClient};
+use dialplane::pb::{
+    self, lease_calls_request, lease_calls_response, scheduler_service_client::SchedulerServiceClient,
+};
 use futures::FutureExt as _;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::time::timeout;
@@ -136,7 +138,12 @@ async fn report(dialer: &mut Dialer, rng: &mut StdRng, log: &mut Log, leases: Ve
     assert!(answer.results.iter().all(|one| one.verdict() == pb::ReportVerdict::Accepted), "{:?}", answer.results);
     log.accepted += answer.results.len();
     log.counted += outcomes.iter().filter(|outcome| **outcome != pb::Outcome::NotPlaced).count();
-    log.calls.extend(leases.into_iter().map(|lease| Call { campaign: lease.campaign_id, number: lease.number, from, to }));
+    log.calls.extend(leases.into_iter().map(|lease| Call {
+        campaign: lease.campaign_id,
+        number: lease.number,
+        from,
+        to,
+    }));
 }
 
 /// The most that ever went on at once. Ends come before starts of the same instant.
@@ -237,7 +244,14 @@ async fn check_record(database: &Database, logs: &[Log]) {
     assert_eq!(database.count("select count(*) from call_attempt where outcome is not null").await, accepted as i64);
     assert_eq!(database.count("select sum(attempts)::bigint from gauge").await, counted as i64);
     assert_eq!(database.count("select sum(attempts_total)::bigint from lead").await, counted as i64);
-    let rows = database.sql.query("select campaign_id, number, granted_at, ended_at from call_attempt join lead using (campaign_id, lead_id)", &[]).await.unwrap();
+    let rows = database
+        .sql
+        .query(
+            "select campaign_id, number, granted_at, ended_at from call_attempt join lead using (campaign_id, lead_id)",
+            &[],
+        )
+        .await
+        .unwrap();
     let spans: Vec<(i32, i64, std::time::SystemTime, std::time::SystemTime)> =
         rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))).collect();
     let most = peak(spans.iter().map(|span| (span.2, span.3)));
@@ -283,7 +297,10 @@ async fn two_engines_lease_twenty_thousand_leads_to_eight_dialers_none_twice_and
     let (looks, most) = sampled.await.unwrap();
     let accepted: usize = logs.iter().map(|log| log.accepted).sum();
     let refused: usize = logs.iter().map(|log| log.refused).sum();
-    println!("{accepted} calls, {refused} leases without a permit in {took:?}, {:.0}/s; {looks} looks, at most {most} live", accepted as f64 / took.as_secs_f64());
+    println!(
+        "{accepted} calls, {refused} leases without a permit in {took:?}, {:.0}/s; {looks} looks, at most {most} live",
+        accepted as f64 / took.as_secs_f64()
+    );
     assert!(logs.iter().all(|log| log.accepted > 0), "every dialer had work");
     check_logs(&logs, &campaigns);
     check_record(&world.database, &logs).await;

@@ -18,7 +18,7 @@ use crate::{
     store::{
         campaigns::{self as stored, GaugeRow},
         changes::{self, Revoked},
-        leases,
+        leases, live_leases,
         requests::RequestKey,
     },
 };
@@ -82,7 +82,7 @@ impl Engine {
                     campaigns::refuse_archived(&campaign)?;
                     let gauge = stored::gauge(tx, key).await?;
                     let overdue = changes::overdue_begun(tx, key).await?;
-                    let settlements: Vec<_> = leases::contexts(tx, &overdue)
+                    let settlements: Vec<_> = live_leases::contexts(tx, &overdue)
                         .await?
                         .iter()
                         .map(|context| {

@@ -392,15 +392,7 @@ impl CampaignService for Campaigns {
         let numbers = convert::numbers(&request.numbers, "numbers", &mut bad);
         bad.check()?;
         let known = self.engine.check_suppressions(&numbers).await?;
-        let checks = numbers.iter().map(|number| {
-            let found = known.iter().find(|(digits, _, _)| *digits == number.digits());
-            pb::SuppressionCheck {
-                number: number.e164(),
-                suppressed: found.is_some(),
-                reason: found.map(|(_, reason, _)| reason.clone()).unwrap_or_default(),
-                since: found.map(|(_, _, since)| convert::timestamp(*since)),
-            }
-        });
+        let checks = numbers.iter().map(|number| views::suppression(*number, &known));
         Ok(Response::new(pb::CheckSuppressionsResponse { checks: checks.collect() }))
     }
 }

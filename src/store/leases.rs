@@ -10,7 +10,6 @@ use uuid::Uuid;
 use super::{
     Store, StoreError,
     leads::{Variables, state_of},
-    queue::{LeadContext, facts_of},
 };
 use crate::domain::{
     ids::{CampaignKey, LeadId, LeaseId, ReplicaId, SessionId},
@@ -92,21 +91,6 @@ pub struct BeginItem {
     pub lease: LeaseId,
     /// Names the decision to dial.
     pub nonce: Uuid,
-}
-
-/// A live lease and what the core must know to end it.
-#[derive(Debug, Clone)]
-pub struct LeaseContext {
-    /// The lease.
-    pub lease: LeaseId,
-    /// Its place among those of the lead.
-    pub seq: i32,
-    /// When the permit was given.
-    pub begun_at: Option<DateTime<Utc>>,
-    /// When it was granted.
-    pub granted_at: DateTime<Utc>,
-    /// The lead.
-    pub context: LeadContext,
 }
 
 /// Details of a report, as stored.
@@ -235,33 +219,6 @@ pub async fn settle(
     rows.iter().map(|row| Ok((row.try_get("lease_id")?, row.try_get("session_id")?, state_of(row, "state")?))).collect()
 }
 
-/// What the core must know of these live leases; those that are over are left out.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn contexts(client: &impl GenericClient, leases: &[LeaseId]) -> Result<Vec<LeaseContext>, StoreError> {
-    let statement = client.prepare_cached(include_str!("sql/lease_contexts.sql")).await?;
-    let rows = client.query(&statement, &[&leases]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(LeaseContext {
-                lease: row.try_get("lease_id")?,
-                seq: row.try_get("lease_seq")?,
-                begun_at: row.try_get("begun_at")?,
-                granted_at: row.try_get("granted_at")?,
-                context: LeadContext {
-                    campaign: row.try_get("campaign_id")?,
-                    lead: row.try_get("lead_id")?,
-                    version: row.try_get("version")?,
-                    facts: facts_of(row)?,
-                    state: state_of(row, "state")?,
-                    attempts: row.try_get("attempts")?,
-                },
-            })
-        })
-        .collect()
-}
-
 /// Takes back leases without a permit.
 ///
 /// # Errors
@@ -388,14 +345,6 @@ impl Store {
     /// [`StoreError`].
     pub async fn settle(&self, items: &[Settlement]) -> Result<Vec<(LeaseId, SessionId, LeadState)>, StoreError> {
         settle(&self.client().await?, items, true).await
-    }
-
-    /// See [`contexts`].
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn lease_contexts(&self, leases: &[LeaseId]) -> Result<Vec<LeaseContext>, StoreError> {
-        contexts(&self.client().await?, leases).await
     }
 
     /// See [`release`].

@@ -1,10 +1,30 @@
 //! Questions about live leases: what is overdue, above a cap, over, or to be listed.
 
 use chrono::{DateTime, Utc};
+use deadpool_postgres::GenericClient;
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{
+    Store, StoreError,
+    leads::state_of,
+    queue::{LeadContext, facts_of},
+};
 use crate::domain::ids::{CampaignKey, LeadId, LeaseId, SessionId};
+
+/// A live lease and what the core must know to end it.
+#[derive(Debug, Clone)]
+pub struct LeaseContext {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Its place among those of the lead.
+    pub seq: i32,
+    /// When the permit was given.
+    pub begun_at: Option<DateTime<Utc>>,
+    /// When it was granted.
+    pub granted_at: DateTime<Utc>,
+    /// The lead.
+    pub context: LeadContext,
+}
 
 /// A live lease, as operators see it.
 #[derive(Debug, Clone)]
@@ -27,7 +47,42 @@ pub struct LiveLeaseRow {
     pub deadline: DateTime<Utc>,
 }
 
+/// What the core must know of these live leases; those that are over are left out.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn contexts(client: &impl GenericClient, leases: &[LeaseId]) -> Result<Vec<LeaseContext>, StoreError> {
+    let statement = client.prepare_cached(include_str!("sql/lease_contexts.sql")).await?;
+    let rows = client.query(&statement, &[&leases]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(LeaseContext {
+                lease: row.try_get("lease_id")?,
+                seq: row.try_get("lease_seq")?,
+                begun_at: row.try_get("begun_at")?,
+                granted_at: row.try_get("granted_at")?,
+                context: LeadContext {
+                    campaign: row.try_get("campaign_id")?,
+                    lead: row.try_get("lead_id")?,
+                    version: row.try_get("version")?,
+                    facts: facts_of(row)?,
+                    state: state_of(row, "state")?,
+                    attempts: row.try_get("attempts")?,
+                },
+            })
+        })
+        .collect()
+}
+
 impl Store {
+    /// See [`contexts`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn lease_contexts(&self, leases: &[LeaseId]) -> Result<Vec<LeaseContext>, StoreError> {
+        contexts(&self.client().await?, leases).await
+    }
+
     /// Live leases past their deadline, with or without a permit, and those without one whose session is over.
     ///
     /// # Errors

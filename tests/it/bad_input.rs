@@ -71,58 +71,6 @@ fn duration(seconds: i64) -> prost_types::Duration {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_rows_are_refused_row_by_row_and_the_good_ones_become_leads() {
-    let mut world = World::start().await;
-    let campaign = world.draft(rules()).await;
-    let with = |change: fn(&mut pb::NewLead)| {
-        let mut row = lead(50);
-        change(&mut row);
-        row
-    };
-    let leads = vec![
-        lead(0),
-        with(|row| row.number = "not a number".into()),
-        with(|row| row.number.clear()),
-        with(|row| row.number = "+999123456789".into()),
-        with(|row| row.number = megabyte()),
-        with(|row| row.time_zone = "Mars/Olympus".into()),
-        with(|row| row.score = Some(999)),
-        with(|row| row.score = Some(-1)),
-        with(|row| row.external_id = megabyte()),
-        with(|row| row.variables = BTreeMap::from([("k".into(), megabyte())])),
-        with(|row| row.variables = BTreeMap::from([(String::new(), "v".into())])),
-        with(|row| row.variables = BTreeMap::from([("k".into(), "nul\0".into())])),
-        with(|row| row.external_id = "nul\0".into()),
-        lead(0),
-        lead(1),
-    ];
-    let request = pb::CreateLeadsRequest { campaign_id: campaign.clone(), leads, ..Default::default() };
-    let answer = world.campaigns.create_leads(request).await.unwrap().into_inner();
-    use pb::RefusedRowCode::{BadExternalId, BadNumber, BadScore, BadTimeZone, BadVariables, Duplicate};
-    let refused: Vec<_> = answer.refused.iter().map(|row| (row.row, row.code())).collect();
-    let wanted = [
-        (1, BadNumber),
-        (2, BadNumber),
-        (3, BadNumber),
-        (4, BadNumber),
-        (5, BadTimeZone),
-        (6, BadScore),
-        (7, BadScore),
-        (8, BadExternalId),
-        (9, BadVariables),
-        (10, BadVariables),
-        (11, BadVariables),
-        (12, BadExternalId),
-        (13, Duplicate),
-    ];
-    assert_eq!(refused, wanted);
-    assert!(answer.refused.iter().all(|row| row.reason.len() < 200), "the value is not repeated");
-    assert_eq!((answer.created, world.stats(&campaign).await.leads), (2, 2));
-    world.check().await;
-    world.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn bad_numbers_and_zones_are_refused_by_their_fields() {
     let mut world = World::start().await;
     let campaign = world.draft(rules()).await;

@@ -18,7 +18,10 @@ use crate::{
         phone_number::PhoneNumber,
         retry_policy::RetryPolicy,
     },
-    store::leases::{self, LeaseContext, ReportDetails, Settlement},
+    store::{
+        leases::{self, ReportDetails, Settlement},
+        live_leases::{self, LeaseContext},
+    },
 };
 
 /// How often a report looks again when the lead moved under it.
@@ -185,7 +188,7 @@ impl Engine {
                     super::suppressions::fence_numbers(tx, &numbers).await?;
                     let ids: Vec<LeaseId> = reports.iter().map(|report| report.lease).collect();
                     let mut settlements = Vec::new();
-                    for context in leases::contexts(tx, &ids).await? {
+                    for context in live_leases::contexts(tx, &ids).await? {
                         let report = reports.iter().find(|report| report.lease == context.lease);
                         if let (Some(report), Some(policy)) = (report, policies.get(&context.context.campaign)) {
                             settlements.push(settlement(&context, report, policy, now));

@@ -7,11 +7,10 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::Subscr
 /// Starts logging to stderr, as text or as JSON lines. `RUST_LOG` filters; default: info.
 pub fn start(json: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    // rlibphonenumber writes whole numbers at TRACE, whatever the filter asks for; the others tell of every migration.
-    let filter = ["rlibphonenumber=warn", "refinery_core=warn", "tokio_postgres=warn"]
-        .iter()
-        .filter_map(|directive| directive.parse().ok())
-        .fold(filter, EnvFilter::add_directive);
+    // These write whole numbers, statements with their parameters, and bytes of messages below these levels, whatever
+    // the filter asks for.
+    let quiet = ["rlibphonenumber=warn", "refinery_core=warn", "tokio_postgres=warn", "h2=info", "hyper=info"];
+    let filter = quiet.iter().filter_map(|directive| directive.parse().ok()).fold(filter, EnvFilter::add_directive);
     let registry = tracing_subscriber::registry().with(filter);
     // A second start, as in tests, changes nothing.
     let _ = if json {

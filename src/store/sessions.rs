@@ -56,7 +56,8 @@ impl Store {
         Ok(client.execute(&statement, &[&replica, &ttl.as_secs_f64()]).await? == 1)
     }
 
-    /// Says that a replica leaves, with its sessions; whoever buries it has its buffer.
+    /// Ends a replica that leaves, with its sessions: it counts as dead from now on, so that another buries it and inherits
+    /// what it had READY.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -308,3 +308,21 @@ async fn two_engines_lease_twenty_thousand_leads_to_eight_dialers_none_twice_and
     other.running.stop().await.unwrap();
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_engine_that_leaves_had_ready_is_leased_by_another() {
+    let mut world = World::start().await;
+    let other = world.another_engine().await;
+    let campaign = world.campaign(rules()).await;
+    let leads = world.add_some(&campaign, 5).await;
+    let first = Dialer::open(other.scheduler.clone(), &[&campaign], 1).await;
+    let ready = "select count(*) from ready_lead";
+    crate::support::eventually("the buffer is full", || async { (world.database.count(ready).await > 0).then_some(()) }).await;
+    other.running.stop().await.unwrap();
+    drop(first);
+    let mut second = world.dialer(&campaign, 5).await;
+    let leased = second.leases(leads.len()).await;
+    assert_eq!(leased.iter().map(|lease| &lease.lead_id).collect::<HashSet<_>>().len(), leads.len());
+    world.check().await;
+    world.stop().await;
+}

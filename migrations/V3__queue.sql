@@ -189,7 +189,9 @@ begin
         raise exception using errcode = 'DP003', message = 'the zones or their windows are out of date';
     end if;
     select x.epoch, x.waiting_from, x.cursor_rank, x.cursor_lead into g from gauge x where x.campaign_id = p_campaign;
-    select * into a from refill_waiting(p_campaign, g.epoch, g.waiting_from, c.max_attempts, p_owner, (p_want + 1) / 2,
+    select * into a from refill_waiting(p_campaign, g.epoch, g.waiting_from, c.max_attempts, p_owner,
+                                        -- An odd one out goes to either side by turns of chance.
+                                        (p_want + (random() < 0.5)::int) / 2,
                                         p_opens, p_closes, t);
     got := coalesce(cardinality(a.ready), 0);
     ready := a.ready;

@@ -77,7 +77,7 @@ end $$;
 create function place_leads(p_campaign int, p_leads uuid[], p_states smallint[], p_at timestamptz[], p_reasons smallint[])
 returns void
 language plpgsql
-set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
     moves record;
 begin

@@ -84,7 +84,7 @@ fn median(samples: &[f64]) -> f64 {
     sorted.sort_unstable_by(f64::total_cmp);
     let middle = sorted.len() / 2;
     match sorted.get(middle) {
-        Some(upper) if sorted.len() % 2 == 0 => f64::midpoint(sorted[middle - 1], *upper),
+        Some(upper) if sorted.len().is_multiple_of(2) => f64::midpoint(sorted[middle - 1], *upper),
         Some(middle) => *middle,
         None => f64::NAN,
     }

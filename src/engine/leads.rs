@@ -48,7 +48,11 @@ fn back(lifted: &Lifted, row: &LeadRow, now: DateTime<Utc>) -> Placed {
         // It waits for its retry, unless it was out of the waiting already.
         LeadState::IntentNoAnswer | LeadState::Failed => {
             let queued = matches!(row.state, LeadState::Ready | LeadState::DialingIntent);
-            (row.not_before.or(lifted.not_before).or(queued.then_some(now)), waiting::RETRY)
+            (
+                row.not_before.or(lifted.not_before).or(queued.then_some(now)),
+                // UNKNOWN's delay outlives a reset, so it stays one.
+                row.waiting_reason.filter(|reason| *reason == waiting::UNKNOWN_RETRY).unwrap_or(waiting::RETRY),
+            )
         }
         _ => (None, waiting::RETRY),
     };

@@ -13,7 +13,9 @@ pub struct Outage {
 impl Outage {
     /// A call failed: says so, once per outage. What is no outage is a bug and always said.
     pub fn note(&self, error: &StoreError) {
-        if !error.is_transient() {
+        if matches!(error, StoreError::Fenced) {
+            // Not the database: the replica keeper says so and starts anew.
+        } else if !error.is_transient() {
             tracing::error!(%error, "a database call failed");
         } else if !self.known.swap(true, Ordering::Relaxed) {
             tracing::warn!(%error, "the database is away; trying on");

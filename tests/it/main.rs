@@ -18,6 +18,7 @@ mod seed_queue;
 mod seed_reset;
 mod seed_selection;
 mod seed_states;
+mod sql;
 mod state_machines;
 mod support;
 mod tests_embedded;

@@ -317,7 +317,10 @@ async fn what_an_engine_that_leaves_had_ready_is_leased_by_another() {
     let leads = world.add_some(&campaign, 5).await;
     let first = Dialer::open(other.scheduler.clone(), &[&campaign], 1).await;
     let ready = "select count(*) from ready_lead";
-    crate::support::eventually("the buffer is full", || async { (world.database.count(ready).await > 0).then_some(()) }).await;
+    crate::support::eventually("the buffer is full", || async {
+        (world.database.count(ready).await > 0).then_some(())
+    })
+    .await;
     other.running.stop().await.unwrap();
     drop(first);
     let mut second = world.dialer(&campaign, 5).await;

@@ -9,4 +9,7 @@ from unnest($1::uuid[]) as i (lease_id)
 join call_attempt a on a.lease_id = i.lease_id
 join lead l on l.campaign_id = a.campaign_id and l.lead_id = a.lead_id
 join gauge g on g.campaign_id = l.campaign_id
-join lead_view v on v.campaign_id = l.campaign_id and v.lead_id = l.lead_id
+-- Lead by lead: without statistics the planner would walk the whole list for the view.
+cross join lateral (
+    select x.state from lead_view x where x.campaign_id = l.campaign_id and x.lead_id = l.lead_id offset 0
+) as v

@@ -66,16 +66,15 @@ async fn session(life: &Life, rng: &mut StdRng, mut dialer: Dialer, left: &mut u
         let one = (!held.is_empty()).then(|| rng.random_range(0..held.len()));
         match (rng.random_range(0..100), one) {
             (0..35, Some(one)) => begin(life, rng, &mut dialer, &mut held[one]).await,
-            (35..65, Some(one)) => {
+            (35..65, Some(one))
                 // Mostly after a permit; a report without one is a fact, too.
-                if held[one].nonce.is_some() || rng.random_bool(0.1) {
+                if (held[one].nonce.is_some() || rng.random_bool(0.1)) => {
                     let lease = held[one].lease.clone();
                     if !rng.random_bool(0.1) {
                         held.swap_remove(one);
                     }
                     report(life, rng, &lease).await;
                 }
-            }
             (65..72, Some(one)) => {
                 let lease = held.swap_remove(one).lease.lease_id;
                 let request =

@@ -256,7 +256,7 @@ impl Store {
             AttemptFilter { lead: Some(_), .. } => "x.campaign_id = $3::int and x.lead_id = $4::uuid",
             _ => "x.campaign_id = $3::int",
         };
-        let sql = include_str!("sql/attempts.sql").replace("/* way in */", way_in);
+        let sql = include_str!("sql/attempts.sql").replace("true /* way in */", way_in);
         let statement = client.prepare_cached(&sql).await?;
         let rows = client
             .query(

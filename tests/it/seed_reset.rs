@@ -113,6 +113,7 @@ async fn a_suppressed_lead_is_kept_in_any_state() {
     let mut dialer = world.dialer(&campaign, 2).await;
     dialer.call_with(Outcome::NoAnswer).await;
     dialer.call_with(Outcome::Failed).await;
+    drop(dialer);
     world.add(&campaign, vec![lead(7)]).await;
     world.suppress(&[number(0), number(1), number(7)]).await;
     let answer = world.reset(&campaign).await;
@@ -120,6 +121,7 @@ async fn a_suppressed_lead_is_kept_in_any_state() {
     assert_eq!(of(&answer, LeadState::Failed), (0, 1));
     let eligible: Vec<_> = answer.counts.iter().filter(|count| count.state() == LeadState::Eligible).collect();
     assert_eq!(eligible.iter().map(|count| (count.reset, count.kept)).collect::<Vec<_>>(), [(0, 1)]);
+    let mut dialer = world.dialer(&campaign, 2).await;
     assert!(dialer.gets_nothing_for(QUIET).await);
     world.check().await;
     world.stop().await;

@@ -7,12 +7,13 @@
 -- Turns queued leads into leases, in the order given, as far as the caps have room. Verdicts: 1 granted; 2 gone: not in
 -- the queue any more; 3 the engine's cap; 4 the campaign's cap; 5 the number is on a live lease; 6 suppressed; 7 the
 -- hours are over; 8 the campaign does not run, or its rules are newer. Only 1 changes anything.
--- `p_promised` is the due key of a promise, null for a READY lead. Commits asynchronously: a grant lost in a crash
+-- `p_promised` is the due key of a promise, null for a READY lead. `p_epochs` is the epoch in which the caller counted
+-- attempts: a reset since then makes them none. Commits asynchronously: a grant lost in a crash
 -- was never permitted, and the permit's own flush covers the grant before it.
 -- Errors: DP004. Caller: the dispatcher.
 create function grant_leases(p_replica int, p_campaigns int[], p_leads uuid[], p_leases uuid[], p_sessions uuid[],
-                             p_numbers bigint[], p_seqs int[], p_attempts smallint[], p_promised timestamptz[],
-                             p_open_until timestamptz[], p_rules int[])
+                             p_numbers bigint[], p_seqs int[], p_attempts smallint[], p_epochs int[],
+                             p_promised timestamptz[], p_open_until timestamptz[], p_rules int[])
 returns table (lease_id uuid, verdict smallint, granted_at timestamptz)
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -41,8 +42,9 @@ begin
             when exists (select from lease z where z.number = i.number) then 5
             when row_number() over (partition by i.number order by i.ord) > 1 then 5
             else 0 end as refused
-        from unnest(p_campaigns, p_leads, p_leases, p_sessions, p_numbers, p_seqs, p_attempts, p_promised, p_open_until, p_rules)
-            with ordinality as i (campaign_id, lead_id, lease_id, session_id, number, seq, attempts, promised, open_until, rules, ord)
+        from unnest(p_campaigns, p_leads, p_leases, p_sessions, p_numbers, p_seqs, p_attempts, p_epochs, p_promised, p_open_until,
+                    p_rules) with ordinality
+            as i (campaign_id, lead_id, lease_id, session_id, number, seq, attempts, known_epoch, promised, open_until, rules, ord)
         join campaign c on c.campaign_id = i.campaign_id
         join gauge g on g.campaign_id = i.campaign_id
     ), in_campaign as materialized (
@@ -70,7 +72,7 @@ begin
         insert into lease (lease_id, lead_id, session_id, number, granted_at, not_after, deadline, campaign_id, epoch, seq,
                            attempts, state)
         select k.lease_id, k.lead_id, k.session_id, k.number, t, k.open_until, t + k.begin_within + receipt, k.campaign_id,
-            k.epoch, k.seq, k.attempts, k.state
+            k.epoch, k.seq, effective_attempts(k.attempts, k.known_epoch, k.epoch), k.state
         from claimed k
     ), told as (
         -- Grouped, not joined: these plans join by nested loops alone, and nothing here has an index.

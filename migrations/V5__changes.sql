@@ -180,7 +180,8 @@ begin
     sessions := coalesce(lifted.sessions, '{}');
 end $$;
 
--- Unblocks leads whose number is suppressed no more. Who was not reached before a reset meanwhile is ELIGIBLE.
+-- Unblocks leads whose number is suppressed no more. Who was not reached before a reset meanwhile is ELIGIBLE. Who waited for
+-- a zone looks again now.
 create function unblock_leads(p_campaign int, p_leads uuid[]) returns int language plpgsql as $$
 declare
     ep int;
@@ -197,8 +198,8 @@ begin
     update lead l set blocked = false, do_not_call = false, version = l.version + 1
     where l.campaign_id = p_campaign and l.lead_id = any (lifted.ids);
     perform place_leads(p_campaign, array_agg(i.id), array_agg(i.state),
-        array_agg(case when i.state = 8 then greatest(l.callback_at, i.at, t)
-            when i.state = 1 or (i.state in (6, 7) and l.attempts < c.max_attempts and l.last_outcome not in (10, 11)) then greatest(i.at, t) end),
+        array_agg(case when i.state = 8 then greatest(l.callback_at, nullif(i.at, 'infinity'), t)
+            when i.state = 1 or (i.state in (6, 7) and l.attempts < c.max_attempts and l.last_outcome not in (10, 11)) then greatest(nullif(i.at, 'infinity'), t) end),
         array_agg(case i.state when 8 then 2 else 3 end::smallint))
     from unnest(lifted.ids, lifted.at, lifted.states) as i (id, at, state)
     join lead l on l.campaign_id = p_campaign and l.lead_id = i.id

@@ -32,8 +32,10 @@ pub struct GrantItem {
     pub number: i64,
     /// The lease's place among those of the lead.
     pub seq: i32,
-    /// Attempts of this generation so far.
+    /// Attempts of the generation `epoch` so far.
     pub attempts: i16,
+    /// The generation in which they were counted.
+    pub epoch: i32,
     /// The due key of a promise; none: from READY.
     pub promised: Option<DateTime<Utc>>,
     /// The end of its hours.
@@ -272,6 +274,7 @@ impl Store {
         let numbers: Vec<i64> = items.iter().map(|i| i.number).collect();
         let seqs: Vec<i32> = items.iter().map(|i| i.seq).collect();
         let attempts: Vec<i16> = items.iter().map(|i| i.attempts).collect();
+        let epochs: Vec<i32> = items.iter().map(|i| i.epoch).collect();
         let promised: Vec<Option<DateTime<Utc>>> = items.iter().map(|i| i.promised).collect();
         let until: Vec<DateTime<Utc>> = items.iter().map(|i| i.open_until).collect();
         let rules: Vec<i32> = items.iter().map(|i| i.rules_version).collect();
@@ -279,7 +282,7 @@ impl Store {
             .query(
                 &statement,
                 &[
-                    &replica, &campaigns, &leads, &leases, &sessions, &numbers, &seqs, &attempts, &promised, &until,
+                    &replica, &campaigns, &leads, &leases, &sessions, &numbers, &seqs, &attempts, &epochs, &promised, &until,
                     &rules,
                 ],
             )

@@ -33,8 +33,10 @@ pub struct QueuedLead {
     pub zone: ZoneId,
     /// Leases ended so far.
     pub seq: i32,
-    /// Attempts of this generation.
+    /// Attempts of the generation `epoch`.
     pub attempts: i16,
+    /// The generation when it was read.
+    pub epoch: i32,
     /// Attempts ever.
     pub attempts_total: i32,
     /// The promise.
@@ -62,6 +64,7 @@ fn from_row(row: &Row) -> Result<QueuedLead, StoreError> {
         zone: row.try_get("zone_id")?,
         seq: row.try_get("seq")?,
         attempts: row.try_get("attempts")?,
+        epoch: row.try_get("epoch")?,
         attempts_total: row.try_get("attempts_total")?,
         callback_at: finite(row, "callback_at")?,
         promised: row.try_get("promised")?,

@@ -16,6 +16,7 @@ use super::{
     floor::{Floor, Planned},
     lane::{Lane, ZoneBook},
     messages::{Effect, Ending, Moment, RevokeReason},
+    plan::park,
 };
 use crate::{
     domain::{
@@ -251,7 +252,15 @@ impl Dispatcher {
         result: Result<Refill, StoreError>,
         now: Moment,
     ) {
-        let Some(lane) = self.floor.lanes().get_mut(&campaign) else { return };
+        let Some(lane) = self.floor.lanes().get_mut(&campaign) else {
+            // Nobody here wants them any more.
+            let back = result.map(|refill| refill.ready).unwrap_or_default();
+            let parked: Vec<_> = back.iter().map(|lead| park(lead, Some(now.wall), waiting::BACK_OFF)).collect();
+            if !parked.is_empty() {
+                self.apply(vec![Effect::Park(parked)]);
+            }
+            return;
+        };
         match result {
             Ok(refill) => lane.refilled(refill, want, scan, now.wall),
             Err(error) => {

@@ -146,7 +146,8 @@ impl Lane {
 
     /// Takes in the campaign as it is now; new rules empty the lane, as they have emptied READY.
     pub fn update(&mut self, campaign: Arc<CampaignRow>, zones: Arc<ZoneBook>) {
-        if campaign.rules_version != self.campaign.rules_version || campaign.generation != self.campaign.generation {
+        // Not for a reset: what was refilled since is here already, and what was before is found gone.
+        if campaign.rules_version != self.campaign.rules_version {
             self.buffer.clear();
         }
         self.campaign = campaign;

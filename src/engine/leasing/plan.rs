@@ -252,6 +252,7 @@ fn plan_one(lane: &mut Lane, lead: QueuedLead, session: SessionId, now: Moment) 
                 number: lead.number,
                 seq: lead.seq + 1,
                 attempts: lead.attempts,
+                epoch: lead.epoch,
                 promised: lead.promised,
                 open_until: window.closes_at,
                 rules_version: lane.campaign.rules_version,

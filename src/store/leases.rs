@@ -282,8 +282,8 @@ impl Store {
             .query(
                 &statement,
                 &[
-                    &replica, &campaigns, &leads, &leases, &sessions, &numbers, &seqs, &attempts, &epochs, &promised, &until,
-                    &rules,
+                    &replica, &campaigns, &leads, &leases, &sessions, &numbers, &seqs, &attempts, &epochs, &promised,
+                    &until, &rules,
                 ],
             )
             .await?;

@@ -109,7 +109,8 @@ pub async fn start(database_url: &str, config: ServerConfig) -> Result<Running, 
             .tcp_nodelay(true)
             .layer(
                 ServiceBuilder::new()
-                    .layer(TraceLayer::new_for_grpc())
+                    // A refusal is no failure; what is one is logged where it is answered.
+                    .layer(TraceLayer::new_for_grpc().on_failure(()))
                     // A panic is a bug of one request: without this it would end its connection, and every stream on it.
                     .layer(CatchPanicLayer::custom(grpc::panicked))
                     .map_response(grpc::typed),

@@ -52,28 +52,35 @@ pub async fn serve(engine: &Arc<Engine>, mut incoming: Streaming<pb::LeaseCallsR
     Ok(outgoing)
 }
 
-/// Carries messages both ways until either side ends. Dropping the session ends it.
+/// Carries messages both ways until either side ends. Dropping the session ends it; what the engine had to say by then is
+/// still said.
 async fn pump(
     session: Session,
     mut incoming: Streaming<pb::LeaseCallsRequest>,
     mut outbound: mpsc::Receiver<Outbound>,
     sender: mpsc::Sender<Result<pb::LeaseCallsResponse, Status>>,
 ) {
+    let mut session = Some(session);
     loop {
         tokio::select! {
-            message = incoming.next() => match message {
-                Some(Ok(message)) => if let Err(refusal) = take(&session, message) {
-                    let _ = sender.send(Err(refusal)).await;
-                    return;
-                },
-                // It cannot be read, or its link broke: then nobody hears this.
-                Some(Err(_)) => {
-                    let refusal = status(Code::InvalidArgument, pb::ErrorReason::BadInput, "a message cannot be decoded");
-                    let _ = sender.send(Err(refusal)).await;
+            message = incoming.next(), if session.is_some() => {
+                let refused = match (message, &session) {
+                    (Some(Ok(message)), Some(session)) => take(session, message).err(),
+                    // It cannot be read, or its link broke: then nobody hears this.
+                    (Some(Err(_)), _) => {
+                        Some(status(Code::InvalidArgument, pb::ErrorReason::BadInput, "a message cannot be decoded"))
+                    }
+                    // The dialer has ended its side.
+                    (None, _) | (_, None) => {
+                        session = None;
+                        None
+                    }
+                };
+                if let Some(refused) = refused {
+                    let _ = sender.send(Err(refused)).await;
                     return;
                 }
-                None => return,
-            },
+            }
             out = outbound.recv() => match out {
                 Some(Outbound::Message(message)) => {
                     // While the dialer does not read, neither do we: the outbox fills, and the floor calls it deaf.

@@ -216,6 +216,8 @@ create table call_attempt (
     talk_ms          int,
     ring_ms          int,
     outcome          smallint,
+    -- The generation that the lease belonged to.
+    epoch            int not null,
     counted          boolean not null default false,
     by_engine        boolean not null default false,
     dialer_id        text not null default '',

@@ -63,7 +63,8 @@ begin
             set epoch = excluded.epoch, state = excluded.state, reason = excluded.reason
     ), u as (
         update lead l set not_before = case when f.fate = 'closed' then coalesce(f.opens, 'infinity') end,
-            state = f.state, attempts = f.attempts, epoch = p_epoch
+            state = f.state, attempts = f.attempts, epoch = p_epoch,
+            streak = case when l.epoch < p_epoch then 0 else l.streak end
         from fate f
         where f.fate in ('closed', 'exhausted') and l.campaign_id = p_campaign and l.lead_id = f.lead_id
     )
@@ -133,7 +134,8 @@ begin
         on conflict (campaign_id, lane, at, lead_id) do update
             set epoch = excluded.epoch, state = excluded.state, reason = excluded.reason
     ), u as (
-        update lead l set not_before = coalesce(k.opens, 'infinity'), state = k.state, attempts = k.attempts, epoch = p_epoch
+        update lead l set not_before = coalesce(k.opens, 'infinity'), state = k.state, attempts = k.attempts, epoch = p_epoch,
+            streak = case when l.epoch < p_epoch then 0 else l.streak end
         from taken k where k.fate = 'closed' and l.campaign_id = p_campaign and l.lead_id = k.lead_id
     )
     select array_agg(k.lead_id order by k.rank, k.lead_id) filter (where k.fate = 'ready') as ready, count(*)::int as seen,
@@ -252,7 +254,8 @@ begin
             set epoch = excluded.epoch, state = excluded.state, reason = excluded.reason
     ), u as (
         update lead l set not_before = m.at, state = m.state, epoch = greatest(l.epoch, m.epoch),
-            attempts = effective_attempts(l.attempts, l.epoch, m.epoch)
+            attempts = effective_attempts(l.attempts, l.epoch, m.epoch),
+            streak = case when l.epoch < m.epoch then 0 else l.streak end
         from moved m where l.campaign_id = m.campaign_id and l.lead_id = m.lead_id
     )
     select array_agg(m.campaign_id) as c, array_agg(case when m.lane = 0 then 8 else 2 end::smallint) as f,

@@ -141,7 +141,8 @@ end $$;
 -- Ends leases with their outcomes, as the core decided them: per lease the state that follows, when it is due, the
 -- promise (and the one that was said, for the record), the digest of the facts. A lead whose version is not the one the core saw is left alone, and so is a
 -- DO_NOT_CALL whose number other leads have (that takes settle_do_not_call); the caller looks again. A retry
--- is filed only while attempts are left, a promise and UNKNOWN always. Returns what was settled.
+-- is filed even where no attempts are left: max_attempts may be raised until it is due, and else the refill drops it. Returns
+-- what was settled.
 -- Callers: the outcome gatherer, the sweeper (UNKNOWN).
 create function settle_leases(p_leases uuid[], p_versions int[], p_outcomes smallint[], p_states smallint[], p_due timestamptz[],
                               p_callbacks timestamptz[], p_said timestamptz[], p_streaks smallint[], p_callback_counts smallint[],
@@ -181,8 +182,7 @@ begin
         join campaign c on c.campaign_id = x.campaign_id
         left join dialer_session s on s.session_id = x.session_id
     ), filed as materialized (
-        select x.*, x.due_at is not null and not x.blocked_after
-            and (x.new_state in (1, 8) or x.outcome = 12 or x.attempts_after < x.max_attempts) as waits
+        select x.*, x.due_at is not null and not x.blocked_after as waits
         from after x
     ), l as (
         update lead l set state = x.new_state, attempts = x.attempts_after,
@@ -206,10 +206,10 @@ begin
         select x.number, 'DO_NOT_CALL', t from filed x where x.outcome = 4 on conflict do nothing
     ), a as (
         insert into call_attempt (lease_id, lead_id, session_id, campaign_id, seq, attempt_number, granted_at, begun_at, ended_at,
-            occurred_at, callback_at, talk_ms, ring_ms, outcome, counted, by_engine, dialer_id, provider_call_id, note, metadata)
+            occurred_at, callback_at, talk_ms, ring_ms, outcome, counted, by_engine, dialer_id, provider_call_id, note, metadata, epoch)
         select x.lease_id, x.lead_id, x.session_id, x.campaign_id, x.seq, x.attempts_total + 1, x.granted_at, x.begun_at, t,
             coalesce(x.occurred_at, t), x.said, x.talk_ms, x.ring_ms, x.outcome,
-            x.outcome <> 11, x.outcome = 12, x.dialer_id, x.provider_call_id, x.note, x.metadata
+            x.outcome <> 11, x.outcome = 12, x.dialer_id, x.provider_call_id, x.note, x.metadata, x.epoch
         from filed x
     )
     select array_agg(x.lease_id) as leases, array_agg(x.session_id) as sessions, array_agg(x.campaign_id) as c,
@@ -263,6 +263,7 @@ begin
         left join dialer_session s on s.session_id = x.session_id
     ), l as (
         update lead l set state = x.state, attempts = x.attempts, epoch = x.epoch, not_before = x.due_at, seq = x.seq,
+            streak = case when l.epoch < x.epoch then 0 else l.streak end,
             returned_in_a_row = l.returned_in_a_row + 1, version = l.version + 1, updated_at = t
         from back x where l.campaign_id = x.campaign_id and l.lead_id = x.lead_id
     ), d as (
@@ -272,8 +273,8 @@ begin
         on conflict (campaign_id, lane, at, lead_id) do update
             set epoch = excluded.epoch, state = excluded.state, reason = excluded.reason
     ), a as (
-        insert into call_attempt (lease_id, lead_id, session_id, campaign_id, seq, attempt_number, granted_at, ended_at, dialer_id)
-        select x.lease_id, x.lead_id, x.session_id, x.campaign_id, x.seq, x.attempts_total + 1, x.granted_at, t, x.dialer_id
+        insert into call_attempt (lease_id, lead_id, session_id, campaign_id, seq, attempt_number, granted_at, ended_at, dialer_id, epoch)
+        select x.lease_id, x.lead_id, x.session_id, x.campaign_id, x.seq, x.attempts_total + 1, x.granted_at, t, x.dialer_id, x.epoch
         from back x
     )
     select array_agg(x.lease_id) as leases, array_agg(x.session_id) as sessions, array_agg(x.campaign_id) as c,

@@ -27,9 +27,9 @@ begin
     ), z as (
         delete from lease z using target t where z.lease_id = t.live_lease and z.begun_at is null returning z.*, t.attempts_total
     ), a as (
-        insert into call_attempt (lease_id, lead_id, session_id, campaign_id, seq, attempt_number, granted_at, ended_at, dialer_id)
+        insert into call_attempt (lease_id, lead_id, session_id, campaign_id, seq, attempt_number, granted_at, ended_at, dialer_id, epoch)
         select z.lease_id, z.lead_id, z.session_id, z.campaign_id, z.seq, z.attempts_total + 1, z.granted_at, engine_now(),
-            coalesce((select s.dialer_id from dialer_session s where s.session_id = z.session_id), '')
+            coalesce((select s.dialer_id from dialer_session s where s.session_id = z.session_id), ''), z.epoch
         from z
     ), r as (
         delete from ready_lead q using target t where q.campaign_id = p_campaign and q.lead_id = t.lead_id returning q.lead_id, q.state
@@ -55,6 +55,7 @@ begin
         from found f group by f.lead_id
     ), u as (
         update lead l set state = x.state, attempts = x.now_attempts, epoch = ep, not_before = null,
+            streak = case when l.epoch < ep then 0 else l.streak end,
             seq = greatest(l.seq, coalesce(x.lease_seq, 0)), version = l.version + 1, updated_at = engine_now()
         from lifted x where l.campaign_id = p_campaign and l.lead_id = x.lead_id and not x.is_begun
     )
@@ -149,10 +150,10 @@ begin
         returning q.*
     ), u as (
         update lead l set not_before = t from d where l.campaign_id = p_campaign and l.lead_id = d.lead_id and l.not_before = d.at
-        returning l.lead_id
+        returning l.lead_id, d.lane, d.at
     )
     insert into due (campaign_id, lane, at, lead_id, epoch, state, reason)
-    select d.campaign_id, d.lane, t, d.lead_id, d.epoch, d.state, 3 from d join u on u.lead_id = d.lead_id;
+    select d.campaign_id, d.lane, t, d.lead_id, d.epoch, d.state, 3 from d join u on u.lead_id = d.lead_id and u.lane = d.lane and u.at = d.at;
     update gauge g set waiting_hours = 0, waiting_zone = 0, waiting_from = least(g.waiting_from, t),
         promise_from = least(g.promise_from, t)
     where g.campaign_id = p_campaign;

@@ -42,8 +42,10 @@ fn back(lifted: &Lifted, row: &LeadRow, now: DateTime<Utc>) -> Placed {
         LeadState::Scheduled => (row.callback_at, waiting::CALLBACK),
         // At its place in the order, by its score, unless it backs off.
         LeadState::Eligible => {
-            let backs_off = row.waiting_reason == Some(waiting::BACK_OFF);
-            (lifted.not_before.filter(|at| backs_off && *at > now), waiting::BACK_OFF)
+            let delays = [waiting::BACK_OFF, waiting::UNKNOWN_RETRY];
+            let running = row.waiting_reason.filter(|reason| delays.contains(reason));
+            let until = lifted.not_before.filter(|at| running.is_some() && *at > now);
+            (until, running.unwrap_or(waiting::BACK_OFF))
         }
         // It waits for its retry, unless it was out of the waiting already.
         LeadState::IntentNoAnswer | LeadState::Failed => {

@@ -299,6 +299,17 @@ impl Engine {
         }
     }
 
+    /// Tells, aside, which of these leases are over.
+    pub(crate) fn find_ended(self: &Arc<Self>, leases: Vec<LeaseId>) {
+        let engine = Arc::clone(self);
+        tokio::spawn(async move {
+            match engine.store.ended(&leases).await {
+                Ok(ended) => ended.into_iter().for_each(|lease| engine.tell(Event::EndedElsewhere(lease, None))),
+                Err(error) => engine.outage.note(&error),
+            }
+        });
+    }
+
     /// A lease is over that a session on another replica may hold.
     pub(crate) fn signal_ended(&self, lease: LeaseId, reason: Option<RevokeReason>) {
         self.signals.send(Signal::Ended(lease, reason));

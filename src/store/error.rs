@@ -71,7 +71,9 @@ impl From<tokio_postgres::Error> for StoreError {
             StoreError::Again
         } else if *code == SqlState::UNIQUE_VIOLATION {
             StoreError::NotUnique(db.constraint().unwrap_or_default().to_owned())
-        } else if ["08", "53", "57", "58"].iter().any(|class| code.code().starts_with(class)) {
+        } else if ["55P03", "25P03"].contains(&code.code())
+            || ["08", "53", "57", "58"].iter().any(|class| code.code().starts_with(class))
+        {
             StoreError::Unavailable(format!("{} ({})", db.message(), code.code()))
         } else {
             // The detail of an error may quote a row: it stays out.

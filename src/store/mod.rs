@@ -33,6 +33,8 @@ pub struct Store {
 
 /// How long a caller waits for a connection before the database counts as away.
 const POOL_WAIT: Duration = Duration::from_secs(5);
+/// How long a link may be silent under way before it counts as cut.
+const LINK_DEAD_AFTER: Duration = Duration::from_secs(10);
 
 impl Store {
     /// A pool of up to `connections_max` connections; none is opened yet.
@@ -43,8 +45,14 @@ impl Store {
         let mut config: tokio_postgres::Config =
             database_url.parse().map_err(|_| StoreError::Unavailable("the database URL cannot be read".into()))?;
         config.connect_timeout(POOL_WAIT).application_name("dialplane");
-        let manager =
-            Manager::from_config(config.clone(), NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        // A link that is cut is noticed by both sides, and a frozen process does not hold the engine's gauge for ever.
+        config.tcp_user_timeout(LINK_DEAD_AFTER).keepalives_idle(LINK_DEAD_AFTER).keepalives_interval(POOL_WAIT);
+        let mut pooled = config.clone();
+        let given = config.get_options().unwrap_or_default();
+        pooled.options(format!(
+            "{given} -c idle_in_transaction_session_timeout=10s -c statement_timeout=60s -c lock_timeout=30s"
+        ));
+        let manager = Manager::from_config(pooled, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
             .max_size(connections_max)
             .runtime(Runtime::Tokio1)

@@ -47,6 +47,8 @@ pub struct QueuedLead {
     pub external_id: Option<String>,
     /// As imported.
     pub variables: Variables,
+    /// Its place in a replica's buffer; 0: none yet.
+    pub place: u64,
 }
 
 impl std::fmt::Debug for QueuedLead {
@@ -70,6 +72,7 @@ fn from_row(row: &Row) -> Result<QueuedLead, StoreError> {
         promised: row.try_get("promised")?,
         external_id: row.try_get("external_id")?,
         variables: row.try_get::<_, Option<Json<Variables>>>("variables")?.map(|json| json.0).unwrap_or_default(),
+        place: 0,
     })
 }
 

@@ -81,6 +81,8 @@ impl Store {
     pub async fn bury_replicas(&self, heir: ReplicaId) -> Result<bool, StoreError> {
         let client = self.client().await?;
         let statement = client.prepare_cached(include_str!("sql/replica_bury.sql")).await?;
+        client.execute(&statement, &[&heir]).await?;
+        let statement = client.prepare_cached(include_str!("sql/replica_inherit.sql")).await?;
         Ok(client.query_one(&statement, &[&heir]).await?.try_get::<_, i64>("inherited")? > 0)
     }
 

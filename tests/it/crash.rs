@@ -24,6 +24,7 @@ use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
 
 use crate::support::{
+    PATIENCE,
     database::{Database, connect},
     dialer::Dialer,
     eventually, lead, new_id, retry, rules,
@@ -41,7 +42,8 @@ impl Program {
         let child = Command::new(env!("CARGO_BIN_EXE_dialplane"))
             .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
             .args(database)
-            .env("MAX_CONCURRENCY", "60")
+            // More than the calls that all kills together may leave begun.
+            .env("MAX_CONCURRENCY", "1000")
             .env_remove("DATABASE_URL")
             .stderr(Stdio::null())
             .spawn()
@@ -256,8 +258,17 @@ async fn a_second_engine_takes_over_all_that_a_killed_one_had() {
         "select count(*) from lead l where not exists (select from lease z where z.lead_id = l.lead_id) and not exists \
              (select from call_attempt a where a.lead_id = l.lead_id and a.outcome = 5 and a.granted_at > '{killed_at}')"
     );
-    eventually("the second engine leases everyone", || async { (database.count(&passed_by).await == 0).then_some(()) })
-        .await;
+    let everyone = eventually("the second engine leases everyone", || async {
+        (database.count(&passed_by).await == 0).then_some(())
+    });
+    if tokio::time::timeout(PATIENCE * 9 / 10, everyone).await.is_err() {
+        let left = passed_by.replace(
+            "count(*) from lead l",
+            "string_agg(v::text, E'\\n') from lead l join lead_view v using (lead_id)",
+        );
+        let left: Option<String> = database.sql.query_one(&left, &[]).await.unwrap().get(0);
+        panic!("seed {seed}: passed by: {left:?}");
+    }
     over.store(true, Ordering::Relaxed);
     running.join_all().await.into_iter().for_each(|one| log.extend(one));
     unbegun_leases_end(&database.sql).await;

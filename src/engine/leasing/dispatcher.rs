@@ -28,7 +28,7 @@ use crate::{
         StoreError,
         campaigns::CampaignRow,
         leases::{GrantVerdict, ReleaseVerdict},
-        queue::{Refill, waiting},
+        queue::{QueuedLead, Refill, waiting},
         sessions::Presence,
     },
 };
@@ -167,6 +167,7 @@ impl Dispatcher {
                 }
             }
             Event::Campaign(row) => self.campaign(row),
+            Event::Reconcile => self.engine.find_ended(self.floor.leases()),
             Event::Survey(survey) => self.survey(*survey),
             Event::Presence(presence) => self.presence(presence),
             Event::Fenced => {
@@ -174,9 +175,13 @@ impl Dispatcher {
                 self.apply(effects);
             }
             Event::Inherited(leads) => {
+                let mut by_campaign: HashMap<CampaignKey, Vec<QueuedLead>> = HashMap::new();
                 for lead in leads {
-                    if let Some(lane) = self.floor.lanes().get_mut(&lead.campaign) {
-                        lane.buffer.insert((lead.rank, lead.lead), lead);
+                    by_campaign.entry(lead.campaign).or_default().push(lead);
+                }
+                for (campaign, leads) in by_campaign {
+                    if let Some(lane) = self.floor.lanes().get_mut(&campaign) {
+                        lane.inherit(leads);
                     }
                 }
             }

@@ -73,6 +73,8 @@ pub enum Event {
     Campaign(Arc<CampaignRow>),
     /// Everything, read afresh.
     Survey(Box<Survey>),
+    /// Compare the ledger with the database: news of an end may have been lost.
+    Reconcile,
     /// Who is there.
     Presence(Presence),
     /// This replica was taken for dead.

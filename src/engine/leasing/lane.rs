@@ -99,8 +99,9 @@ impl ZoneBook {
 pub struct Lane {
     /// The campaign, as last read.
     pub campaign: Arc<CampaignRow>,
-    /// READY leads of this replica, in order.
-    pub buffer: BTreeMap<(i16, LeadId), QueuedLead>,
+    /// READY leads of this replica: by score, then as they came, so that retries do not outrun fresh leads.
+    pub buffer: BTreeMap<(i16, u64), QueuedLead>,
+    arrivals: u64,
     /// Promises of the near future, by their due keys.
     pub promises: BTreeMap<(DateTime<Utc>, LeadId), QueuedLead>,
     /// There were more promises than were read.
@@ -129,6 +130,7 @@ impl Lane {
         Lane {
             campaign,
             buffer: BTreeMap::new(),
+            arrivals: 0,
             promises: BTreeMap::new(),
             more_promises: false,
             room: Room::default(),
@@ -231,12 +233,30 @@ impl Lane {
         Some((want, self.scan.max(want + want / 8 + 1)))
     }
 
+    /// Puts a READY lead at its place; one that was there before gets its old place back.
+    pub fn enqueue(&mut self, mut lead: QueuedLead) {
+        if lead.place == 0 {
+            self.arrivals += 1;
+            lead.place = self.arrivals;
+        }
+        self.buffer.insert((lead.rank, lead.place), lead);
+    }
+
+    /// Takes in READY leads that memory may not know.
+    pub fn inherit(&mut self, leads: Vec<QueuedLead>) {
+        let known: std::collections::HashSet<LeadId> = self.buffer.values().map(|lead| lead.lead).collect();
+        leads.into_iter().filter(|lead| !known.contains(&lead.lead)).for_each(|lead| self.enqueue(lead));
+    }
+
     /// Takes in what a refill that asked for `want` and looked at `scan` has brought.
     pub fn refilled(&mut self, refill: Refill, want: i32, scan: i32, now: DateTime<Utc>) {
         self.refilling = false;
         let got = i32::try_from(refill.ready.len()).unwrap_or(i32::MAX);
+        // What was known of them before has changed: their score, their zone.
+        let anew: std::collections::HashSet<LeadId> = refill.ready.iter().map(|lead| lead.lead).collect();
+        self.buffer.retain(|_, lead| !anew.contains(&lead.lead));
         for lead in refill.ready {
-            self.buffer.insert((lead.rank, lead.lead), lead);
+            self.enqueue(lead);
         }
         self.waiting_hours = refill.waiting_hours;
         self.next_waiting = refill.next_waiting;

@@ -231,9 +231,13 @@ pub(super) fn open(lane: &Lane) -> bool {
 
 fn put_back(lane: &mut Lane, lead: QueuedLead) {
     match lead.promised {
-        Some(at) => lane.promises.insert((at, lead.lead), lead),
-        None => lane.buffer.insert((lead.rank, lead.lead), lead),
-    };
+        Some(at) => {
+            lane.promises.insert((at, lead.lead), lead);
+        }
+        None => {
+            lane.enqueue(lead);
+        }
+    }
 }
 
 pub(super) fn park(lead: &QueuedLead, until: Option<DateTime<Utc>>, reason: i16) -> Parked {

@@ -24,7 +24,7 @@ pub struct Duties {
     /// Bury the dead. Only who has itself been alive for as long as it takes to die may say who is: after an outage of the
     /// database everybody looks dead.
     pub bury: bool,
-    /// Compare READY leads with memory.
+    /// Compare READY leads and live leases with memory.
     pub compare: bool,
 }
 
@@ -42,6 +42,9 @@ pub async fn run_once(engine: &Arc<Engine>, duties: Duties) -> Result<bool, Stor
     let inherited = duties.bury && engine.store.bury_replicas(engine.replica()).await?;
     if inherited || duties.compare {
         engine.tell(Event::Inherited(engine.store.buffer_of(engine.replica()).await?));
+    }
+    if duties.compare {
+        engine.tell(Event::Reconcile);
     }
     let presence = engine.store.presence(engine.replica()).await?;
     engine.replicas.store(presence.replicas, Ordering::Relaxed);

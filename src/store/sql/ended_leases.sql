@@ -4,7 +4,7 @@ select a.lease_id, a.seq as attempt_seq, coalesce(a.begun_at, a.granted_at) as a
     effective_attempts(l.attempts, l.epoch, g.epoch) as attempts,
     coalesce((select max(x.seq) from call_attempt x
         where x.campaign_id = a.campaign_id and x.lead_id = a.lead_id and x.outcome is not null), 0) as newest_seq,
-    v.state as shown_state, l.epoch = g.epoch as current_generation
+    v.state as shown_state, a.epoch = g.epoch and l.epoch = g.epoch as current_generation
 from unnest($1::uuid[]) as i (lease_id)
 join call_attempt a on a.lease_id = i.lease_id
 join lead l on l.campaign_id = a.campaign_id and l.lead_id = a.lead_id

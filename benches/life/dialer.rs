@@ -91,6 +91,7 @@ pub async fn play(args: &[String]) -> Fallible<()> {
             session_id: Uuid::new_v4().to_string(),
             campaign_ids: vec![campaign.clone()],
             slots,
+            held: Vec::new(),
         };
         let (opened, is_open) = tokio::sync::oneshot::channel();
         running.spawn(dial(client, open, batch, Arc::clone(&desk), opened));

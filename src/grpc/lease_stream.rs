@@ -154,6 +154,7 @@ fn wire(message: Message) -> pb::LeaseCallsResponse {
         Message::Opened { session_ttl, now } => lease_calls_response::Message::Opened(pb::Opened {
             session_ttl: Some(wire_duration(session_ttl)),
             server_time: Some(timestamp(now)),
+            held: Vec::new(),
         }),
         Message::Granted(leases) => lease_calls_response::Message::Granted(pb::Granted {
             leases: leases.into_iter().map(views::lease).collect(),

@@ -144,6 +144,10 @@ impl SchedulerService for Scheduler {
         Ok(Response::new(ReceiverStream::new(outgoing)))
     }
 
+    async fn poll_leases(&self, _: Request<pb::PollLeasesRequest>) -> Result<Response<pb::PollLeasesResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
     async fn begin_calls(
         &self,
         request: Request<pb::BeginCallsRequest>,

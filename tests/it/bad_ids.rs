@@ -180,7 +180,7 @@ async fn a_session_that_does_not_hold_a_lease_can_neither_begin_nor_release_it()
 }
 
 fn open(slots: i32) -> pb::Open {
-    pb::Open { dialer_id: "d".into(), session_id: new_id(), campaign_ids: Vec::new(), slots }
+    pb::Open { dialer_id: "d".into(), session_id: new_id(), campaign_ids: Vec::new(), slots, held: Vec::new() }
 }
 
 impl World {

@@ -77,6 +77,7 @@ pub async fn run(args: DialerArgs, client: &Client) -> Result<(), Error> {
         session_id: dialer.session_id.clone(),
         campaign_ids: vec![args.campaign],
         slots: args.slots,
+        held: Vec::new(),
     };
     say(&sender, Say::Open(open)).await;
     let mut stream = scheduler.lease_calls(ReceiverStream::new(receiver)).await?.into_inner();

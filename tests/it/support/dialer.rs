@@ -40,6 +40,7 @@ impl Dialer {
             session_id: session_id.into(),
             campaign_ids: campaigns.iter().map(|id| (*id).to_owned()).collect(),
             slots,
+            held: Vec::new(),
         };
         to_engine.send(message(lease_calls_request::Message::Open(open))).await.unwrap();
         let from_engine = client.lease_calls(ReceiverStream::new(outgoing)).await?.into_inner();

@@ -171,6 +171,8 @@ create table dialer_session (
     dialer_id  text not null,
     replica_id int not null,
     slots      int not null,
+    -- Counts its streams: of two, the later one has the session.
+    stream     int not null default 0,
     opened_at  timestamptz not null,
     -- Kept for a while after its end: leases and attempts name it.
     closed_at  timestamptz

@@ -4,9 +4,31 @@
 -- slot is driven by lease rows really deleted, so a duplicate frees nothing; what decides reads in a statement after the
 -- one that waited.
 
+-- Opens a session on a replica, or takes it over from an older stream, wherever that was. Waits for the grants under way of
+-- the replica that had it: afterwards that one can grant it nothing. Returns the stream's number; null: another dialer's.
+-- Caller: the opening of a stream or a poll.
+create function open_session(p_session uuid, p_dialer text, p_replica int, p_slots int) returns int language plpgsql as $$
+declare
+    old record;
+    opened int;
+begin
+    insert into dialer_session (session_id, dialer_id, replica_id, slots, opened_at)
+    values (p_session, p_dialer, p_replica, p_slots, engine_now()) on conflict (session_id) do nothing;
+    select s.dialer_id, s.replica_id into old from dialer_session s where s.session_id = p_session for update;
+    if old.dialer_id <> p_dialer then return null; end if;
+    if old.replica_id <> p_replica then
+        perform 1 from replica r where r.replica_id = old.replica_id for update;
+    end if;
+    update dialer_session s set replica_id = p_replica, slots = p_slots, opened_at = engine_now(), closed_at = null,
+        stream = s.stream + 1
+    where s.session_id = p_session returning s.stream into opened;
+    return opened;
+end $$;
+
 -- Turns queued leads into leases, in the order given, as far as the caps have room. Verdicts: 1 granted; 2 gone: not in
 -- the queue any more; 3 the engine's cap; 4 the campaign's cap; 5 the number is on a live lease; 6 suppressed; 7 the
--- hours are over; 8 the campaign does not run, or its rules are newer. Only 1 changes anything.
+-- hours are over; 8 the campaign does not run, or its rules are newer; 9 the session is not on this replica any more. Only
+-- 1 changes anything.
 -- `p_promised` is the due key of a promise, null for a READY lead. `p_epochs` is the epoch in which the caller counted
 -- attempts: a reset since then makes them none. Commits asynchronously: a grant lost in a crash
 -- was never permitted, and the permit's own flush covers the grant before it.
@@ -37,6 +59,9 @@ begin
     with item as materialized (
         select i.*, c.begin_within, g.epoch, c.max_concurrency - g.dialing as campaign_room, case
             when c.state <> 2 or c.rules_version <> i.rules then 8
+            when not exists (
+                select from dialer_session s
+                where s.session_id = i.session_id and s.replica_id = p_replica and s.closed_at is null) then 9
             when i.open_until <= t then 7
             when exists (select from suppression x where x.number = i.number) then 6
             when exists (select from lease z where z.number = i.number) then 5

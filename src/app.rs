@@ -17,8 +17,8 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// How long calls under way may go on after the server was asked to stop.
-const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// How long calls under way may go on after the last stream is over.
+const FINISH_MAX: Duration = Duration::from_secs(5);
 /// How often health looks at the database.
 const HEALTH_EVERY: Duration = Duration::from_secs(2);
 
@@ -57,18 +57,23 @@ pub struct Running {
     pub address: SocketAddr,
     /// Its engine.
     pub engine: Arc<Engine>,
+    /// How long dialers have to go elsewhere when it stops.
+    pub drain_within: Duration,
     stop: CancellationToken,
     served: tokio::task::JoinHandle<Result<(), tonic::transport::Error>>,
 }
 
 impl Running {
-    /// Stops: streams end, calls under way finish, the replica leaves. Bounded by a deadline.
+    /// Stops: dialers are told to go elsewhere and have `drain_within` for it, then streams end, calls under way finish, the
+    /// replica leaves. Bounded by a deadline.
     ///
     /// # Errors
     /// [`AppError::Serve`] when the server had broken.
     pub async fn stop(self) -> Result<(), AppError> {
+        self.engine.leave(self.drain_within);
+        let _ = tokio::time::timeout(self.drain_within, self.engine.drained.cancelled()).await;
         self.stop.cancel();
-        let served = tokio::time::timeout(DRAIN_MAX, self.served).await;
+        let served = tokio::time::timeout(FINISH_MAX, self.served).await;
         if let Err(error) = self.engine.store.leave_replica(self.engine.replica()).await {
             tracing::warn!(%error, "the replica could not say goodbye; others take over in seconds");
         }
@@ -120,7 +125,7 @@ pub async fn start(database_url: &str, config: ServerConfig) -> Result<Running, 
             .await
     });
     tracing::info!(%address, replica = engine.replica(), "serving");
-    Ok(Running { address, engine, stop, served })
+    Ok(Running { address, engine, drain_within: config.drain_within, stop, served })
 }
 
 /// Each service is SERVING while the database answers; the process itself ("") always.
@@ -128,7 +133,7 @@ async fn watch_health(engine: Arc<Engine>, reporter: tonic_health::server::Healt
     use tonic_health::ServingStatus::{NotServing, Serving};
     loop {
         let answers = engine.store.now().await.is_ok();
-        let serving = if answers && !stop.is_cancelled() { Serving } else { NotServing };
+        let serving = if answers && !engine.leaving() { Serving } else { NotServing };
         for service in ["dialplane.v1.CampaignService", "dialplane.v1.SchedulerService"] {
             reporter.set_service_status(service, serving).await;
         }

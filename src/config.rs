@@ -1,6 +1,6 @@
 //! Settings of a server process. What the engine itself is set to lives in the database, and is only filled from here.
 
-use std::{env, net::SocketAddr};
+use std::{env, net::SocketAddr, time::Duration};
 
 use thiserror::Error;
 
@@ -14,6 +14,8 @@ pub const CONNECTIONS_MAX: usize = 16;
 pub struct ServerConfig {
     /// Where it listens; port 0: any free one.
     pub listen: SocketAddr,
+    /// How long dialers have to go elsewhere when this server stops.
+    pub drain_within: Duration,
     /// Settings for a database that has none yet.
     pub fill: SchedulerSettings,
 }

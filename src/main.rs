@@ -44,7 +44,7 @@ fn main() -> ExitCode {
 
 fn serve(runtime: &Runtime, settings: ServeSettings) -> Result<(), app::AppError> {
     let fill = config::fill_settings()?;
-    let config = ServerConfig { listen: settings.listen, fill };
+    let config = ServerConfig { listen: settings.listen, drain_within: settings.drain_within, fill };
     let stopping = stopping(settings.stop_with_stdin);
     match settings.database {
         Database::Url(url) => runtime.block_on(app::serve(&url, config, stopping)),

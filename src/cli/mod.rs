@@ -53,7 +53,7 @@ Examples:
   dialplane campaign stats CAMPAIGN -o json
 
 A flag wins over the environment, and the environment over the file of --config (TOML; keys: server,
-output, listen, database_url, embedded, log_format).
+output, listen, database_url, embedded, log_format, drain_seconds).
 
 Exit codes: 0 done, 1 refused, 2 wrong usage, 3 server unavailable.";
 

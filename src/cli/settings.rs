@@ -5,6 +5,7 @@ use std::{
     fmt,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use ::config::{Config, File, FileFormat};
@@ -18,6 +19,9 @@ pub const DEFAULT_SERVER: &str = "http://127.0.0.1:50051";
 /// The port of `serve`, on the loopback interface: an open port to the world is a decision.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
 
+/// How long dialers have to go elsewhere.
+pub const DEFAULT_DRAIN: Duration = Duration::from_secs(10);
+
 /// The configuration file. Every key is optional; an unknown one is an error, since a misspelt setting is lost.
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +32,8 @@ pub struct FileSettings {
     pub output: Option<Format>,
     /// As `serve --listen`.
     pub listen: Option<SocketAddr>,
+    /// As `serve --drain-seconds`.
+    pub drain_seconds: Option<u16>,
     /// As `serve --database-url`.
     pub database_url: Option<String>,
     /// As `serve --embedded`.
@@ -83,6 +89,15 @@ pub struct ServeArgs {
         value_name = "FORMAT"
     )]
     pub log_format: Option<LogFormat>,
+    /// How long dialers have to go elsewhere when the server stops, 0 to 3600 [default: 10]
+    #[arg(
+        long,
+        env = "DIALPLANE_DRAIN_SECONDS",
+        hide_env_values = true,
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u16).range(0..=3600)
+    )]
+    pub drain_seconds: Option<u16>,
     /// Stop as on SIGTERM when standard input closes: for a parent that may die without saying so
     #[arg(long, hide = true)]
     pub stop_with_stdin: bool,
@@ -105,6 +120,8 @@ pub struct ServeSettings {
     pub database: Database,
     /// How to write the log.
     pub log_format: LogFormat,
+    /// How long dialers have to go elsewhere when the server stops.
+    pub drain_within: Duration,
     /// Stop when standard input closes; see [`super::stdin_closed`].
     pub stop_with_stdin: bool,
 }
@@ -148,6 +165,10 @@ impl ServeArgs {
             listen: self.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
             database,
             log_format: self.log_format.or(file.log_format).unwrap_or_default(),
+            drain_within: self
+                .drain_seconds
+                .or(file.drain_seconds)
+                .map_or(DEFAULT_DRAIN, |seconds| Duration::from_secs(seconds.into())),
             stop_with_stdin: self.stop_with_stdin,
         })
     }

@@ -12,6 +12,8 @@ pub type LeadId = Uuid;
 pub type LeaseId = Uuid;
 /// A dialer's session; made by the dialer.
 pub type SessionId = Uuid;
+/// Counts the streams of a session: of two, the later one has it.
+pub type StreamNumber = i32;
 /// A replica of the engine.
 pub type ReplicaId = i32;
 /// A time zone's number in the database; 0 is "none of its own".

@@ -52,9 +52,12 @@ pub enum EngineError {
         /// The last durable chunk.
         through_seq: i64,
     },
-    /// The session is open on another stream.
-    #[error("the session is open on another stream, or belongs to another dialer")]
+    /// The session is another dialer's.
+    #[error("the session belongs to another dialer")]
     SessionInUse,
+    /// A later stream or poll has the session.
+    #[error("another stream of the session has taken it over")]
+    SessionTakenOver,
     /// Another lead has this external_id.
     #[error("another lead of the campaign has this external_id")]
     ExternalIdTaken,

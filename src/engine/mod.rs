@@ -10,6 +10,7 @@ pub mod loops;
 mod outage;
 pub mod outcomes;
 pub mod permits;
+pub mod polls;
 pub mod requests;
 pub mod resets;
 pub mod sessions;
@@ -22,6 +23,7 @@ use std::{
         Arc, RwLock,
         atomic::{AtomicI32, AtomicI64, Ordering},
     },
+    time::Duration,
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -42,15 +44,15 @@ use outage::Outage;
 use crate::{
     clock::{Clock, system},
     domain::{
-        ids::{CampaignId, CampaignKey, LeaseId, ReplicaId},
+        ids::{CampaignId, CampaignKey, LeaseId, ReplicaId, SessionId},
         settings::SchedulerSettings,
     },
     store::{
         Store, StoreError,
         campaigns::{By, CampaignRow},
         changes::Revoked,
-        leases::{BeginItem, GrantItem, GrantVerdict},
-        queue::{Parked, QueuedLead},
+        leases::{BeginItem, GrantItem, GrantVerdict, Released},
+        queue::{Parked, QueuedLead, Refill, Windows, waiting},
     },
 };
 
@@ -59,6 +61,8 @@ const PROMISES_AHEAD: TimeDelta = TimeDelta::seconds(65);
 pub(crate) const PROMISES_MAX: usize = 1000;
 /// Statements that met a deadlock are tried again this often.
 const TRIES_MAX: usize = 5;
+/// How long a hot statement may take; a little more than its locks may.
+const ANSWER_MAX: Duration = Duration::from_secs(35);
 
 /// One replica of the engine.
 pub struct Engine {
@@ -70,6 +74,10 @@ pub struct Engine {
     pub started_at: DateTime<Utc>,
     pub(crate) events: mpsc::UnboundedSender<Event>,
     pub(crate) stop: CancellationToken,
+    /// Cancelled when this replica begins to leave: no new sessions.
+    leaving: CancellationToken,
+    /// Cancelled when it leaves and its last stream is over.
+    pub(crate) drained: CancellationToken,
     pub(crate) outage: Outage,
     replica: AtomicI32,
     settings: RwLock<SchedulerSettings>,
@@ -82,6 +90,7 @@ pub struct Engine {
     rejoin_wanted: Notify,
     permits: Gather<BeginItem, permits::Permit>,
     reports: Gather<outcomes::Report, outcomes::ReportAnswer>,
+    polls: polls::Polls,
 }
 
 /// Reads a lock whose holder may have panicked: the data are copies of rows, whole at any instant.
@@ -115,7 +124,8 @@ impl Engine {
             let (for_permits, for_reports) = (weak.clone(), weak.clone());
             Engine {
                 signals: Signals::new(),
-                replicas: AtomicI64::new(1),
+                // Until they are counted there may be others.
+                replicas: AtomicI64::new(2),
                 started_at: clock.now(),
                 clock,
                 events,
@@ -128,11 +138,15 @@ impl Engine {
                 rejoin_wanted: Notify::new(),
                 permits: Gather::start(500, 2, move |items| permits::begin_batch(for_permits.clone(), items)),
                 reports: Gather::start(500, 2, move |items| outcomes::report_batch(for_reports.clone(), items)),
+                leaving: CancellationToken::new(),
+                drained: CancellationToken::new(),
+                polls: polls::Polls::default(),
                 stop,
                 store,
             }
         });
         engine.survey().await?;
+        engine.outage.over();
         tokio::spawn(Dispatcher::run(Arc::clone(&engine), inbox));
         loops::start(&engine);
         Ok(engine)
@@ -196,6 +210,25 @@ impl Engine {
     pub(crate) async fn grant(&self, items: &[GrantItem]) -> Result<Vec<GrantVerdict>, StoreError> {
         let replica = self.replica();
         again(|| self.store.grant(replica, items)).await.map(|(verdicts, _)| verdicts)
+    }
+
+    /// Fills a lane's buffer.
+    pub(crate) async fn refill(
+        &self,
+        campaign: CampaignKey,
+        rules_version: i32,
+        want: i32,
+        scan: i32,
+        windows: &Windows,
+    ) -> Result<Refill, StoreError> {
+        again(|| self.store.refill(campaign, self.replica(), rules_version, want, scan, windows)).await
+    }
+
+    /// Takes back leases without a permit, whoever holds them, and wakes their campaigns.
+    pub(crate) async fn give_back(&self, leases: &[LeaseId]) -> Result<Vec<Released>, StoreError> {
+        let released = again(|| self.store.release(leases, waiting::BACK_OFF, None)).await?;
+        self.wake_for(leases).await;
+        Ok(released)
     }
 
     /// Reads everything that the floor needs.
@@ -310,6 +343,11 @@ impl Engine {
         });
     }
 
+    /// A call named a session that is not here.
+    pub(crate) fn signal_heard(&self, session: SessionId) {
+        self.signals.send(Signal::Heard(session));
+    }
+
     /// A lease is over that a session on another replica may hold.
     pub(crate) fn signal_ended(&self, lease: LeaseId, reason: Option<RevokeReason>) {
         self.signals.send(Signal::Ended(lease, reason));
@@ -331,7 +369,8 @@ impl Engine {
     }
 }
 
-/// Tries again what met a deadlock.
+/// Tries again what met a deadlock, and gives up on a database that neither answers nor breaks the link: what was asked
+/// may have happened.
 pub(crate) async fn again<T, F, Fut>(work: F) -> Result<T, StoreError>
 where
     F: Fn() -> Fut,
@@ -339,9 +378,10 @@ where
 {
     let mut tries = 1;
     loop {
-        match work().await {
-            Err(StoreError::Again) if tries < TRIES_MAX => tries += 1,
-            done => return done,
+        match tokio::time::timeout(ANSWER_MAX, work()).await {
+            Err(_) => return Err(StoreError::Unavailable("no answer".into())),
+            Ok(Err(StoreError::Again)) if tries < TRIES_MAX => tries += 1,
+            Ok(done) => return done,
         }
     }
 }

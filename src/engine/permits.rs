@@ -37,6 +37,7 @@ impl Engine {
         leases: &[LeaseId],
         nonce: Uuid,
     ) -> Result<Vec<Permit>, EngineError> {
+        self.tell(Event::Heard(session));
         let items = leases.iter().map(|lease| BeginItem { session, lease: *lease, nonce }).collect();
         self.permits.call(items).await
     }
@@ -50,6 +51,7 @@ impl Engine {
         session: SessionId,
         leases: &[LeaseId],
     ) -> Result<Vec<ReleaseVerdict>, EngineError> {
+        self.tell(Event::Heard(session));
         let released = again(|| self.store.release(leases, waiting::BACK_OFF, Some(session))).await?;
         let verdicts: HashMap<LeaseId, ReleaseVerdict> = released.iter().map(|one| (one.lease, one.verdict)).collect();
         let over: Vec<LeaseId> =

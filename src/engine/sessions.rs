@@ -1,29 +1,43 @@
-//! Dialers' sessions: opened on this replica, fed by the dispatcher.
+//! Dialers' sessions: opened on this replica or taken over, fed by the dispatcher.
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
 use super::{
     Engine, EngineError,
-    leasing::events::{Event, Outbound},
+    leasing::{
+        door::Opening,
+        events::{Event, Outbound},
+        messages::{Ending, RevokeReason},
+    },
+    loops::signals::Signal,
 };
-use crate::domain::ids::{CampaignId, LeaseId, SessionId};
+use crate::domain::ids::{CampaignId, LeaseId, SessionId, StreamNumber};
 
 /// Messages that may wait for a dialer to read; one that falls behind further is deaf.
 const OUTBOX_MAX: usize = 256;
 
-/// A dialer's session on this replica. Dropped, it is over.
+/// How a dialer opens a session, or comes back to it.
+#[derive(Debug, Clone)]
+pub struct Demand {
+    /// The session.
+    pub session: SessionId,
+    /// The dialer's own name.
+    pub dialer: String,
+    /// Lease only from these; none: from all that run.
+    pub campaigns: Vec<CampaignId>,
+    /// Leases it is ready to hold at once.
+    pub slots: i32,
+    /// Leases it holds.
+    pub held: Vec<LeaseId>,
+}
+
+/// A stream of a dialer's session on this replica. Dropped, it is over.
 pub struct Session {
     engine: Arc<Engine>,
     id: SessionId,
-    stream: u64,
+    stream: StreamNumber,
 }
 
 impl Session {
@@ -37,9 +51,14 @@ impl Session {
         self.engine.tell(Event::Received(self.id, leases));
     }
 
-    /// A sign of life.
+    /// A sign of life that wants an answer.
     pub fn heartbeat(&self) {
         self.engine.tell(Event::Heartbeat(self.id));
+    }
+
+    /// A sign of life.
+    pub fn heard(&self) {
+        self.engine.tell(Event::Heard(self.id));
     }
 
     /// No more grants; the stream ends when nothing is held.
@@ -55,58 +74,94 @@ impl Drop for Session {
 }
 
 impl Engine {
-    /// Opens a session of a dialer.
+    /// Opens a session of a dialer, or takes it over from its older stream, wherever that is.
     ///
     /// # Errors
     /// [`EngineError::SessionInUse`], [`EngineError::CampaignNotFound`], [`EngineError::ShuttingDown`].
     pub async fn open_session(
         self: &Arc<Self>,
-        id: SessionId,
-        dialer: &str,
-        campaigns: &[CampaignId],
-        slots: i32,
+        demand: Demand,
     ) -> Result<(Session, mpsc::Receiver<Outbound>), EngineError> {
-        static STREAMS: AtomicU64 = AtomicU64::new(1);
-        if self.stop.is_cancelled() {
+        if self.leaving() {
             return Err(EngineError::ShuttingDown);
         }
         let mut only = HashSet::new();
-        for campaign in campaigns {
+        for campaign in &demand.campaigns {
             only.insert(self.campaign(*campaign).await?.key);
         }
-        if !self.store.open_session(id, dialer, self.replica(), slots).await? {
-            return Err(EngineError::SessionInUse);
+        let Demand { session: id, dialer, slots, held, .. } = demand;
+        let stream = self.store.open_session(id, &dialer, self.replica(), slots).await?;
+        let stream = stream.ok_or(EngineError::SessionInUse)?;
+        // From here on the older stream gets no grants: what it had can be read.
+        let session = Session { engine: Arc::clone(self), id, stream };
+        if stream > 1 {
+            self.signals.send(Signal::TakenOver(id, stream));
         }
-        let begun = self.store.begun_of(id).await?;
+        let own = self.store.leases_of(id).await?;
         let (outbox, inbox) = mpsc::channel(OUTBOX_MAX);
-        let stream = STREAMS.fetch_add(1, Ordering::Relaxed);
-        self.tell(Event::Open {
-            session: id,
-            stream,
-            campaigns: (!only.is_empty()).then_some(only),
-            slots: usize::try_from(slots).unwrap_or(0),
-            begun,
-            outbox,
-        });
-        Ok((Session { engine: Arc::clone(self), id, stream }, inbox))
+        let campaigns = (!only.is_empty()).then_some(only);
+        let slots = usize::try_from(slots).unwrap_or(0);
+        self.tell(Event::Open(Opening { session: id, stream, campaigns, slots, own, held }, outbox));
+        Ok((session, inbox))
+    }
+
+    /// Whether this replica leaves.
+    pub fn leaving(&self) -> bool {
+        self.leaving.is_cancelled() || self.stop.is_cancelled()
+    }
+
+    /// This replica leaves: no new sessions, and its dialers have so long to go elsewhere.
+    pub(crate) fn leave(&self, within: Duration) {
+        self.leaving.cancel();
+        self.tell(Event::Leave(within));
     }
 
     /// Notes, aside, the slots of sessions: for the status, and for the other replicas' buffers.
     pub(crate) fn note_slots(self: &Arc<Self>, sessions: Vec<SessionId>, slots: Vec<i32>) {
         let engine = Arc::clone(self);
         tokio::spawn(async move {
-            if let Err(error) = engine.store.note_slots(&sessions, &slots).await {
+            if let Err(error) = engine.store.note_slots(engine.replica(), &sessions, &slots).await {
                 engine.outage.note(&error);
             }
         });
     }
 
-    /// Notes, aside, that a session is over.
-    pub(crate) fn close_session(self: &Arc<Self>, session: SessionId) {
+    /// Notes, aside, that a stream is over. Unless a later one has the session, so is the session, and what it held without
+    /// a permit goes back.
+    pub(crate) fn close_session(self: &Arc<Self>, session: SessionId, stream: StreamNumber, unbegun: Vec<LeaseId>) {
         let engine = Arc::clone(self);
         tokio::spawn(async move {
-            if let Err(error) = engine.store.close_session(session, engine.replica()).await {
+            let closed = async {
+                if engine.store.close_session(session, stream).await? && !unbegun.is_empty() {
+                    engine.give_back(&unbegun).await?;
+                    // A later stream may have kept one of them, a moment before.
+                    engine.announce_ended(unbegun, Some(RevokeReason::NotBegun));
+                }
+                Ok(())
+            };
+            // What fails is made up for by the replica keeper and the sweeper.
+            if let Err(error) = closed.await {
                 engine.outage.note(&error);
+            }
+        });
+    }
+
+    /// Tells, aside, which streams have their sessions no more; and closes sessions that have no stream any more.
+    pub(crate) fn find_lost_streams(self: &Arc<Self>, streams: (Vec<SessionId>, Vec<StreamNumber>)) {
+        let engine = Arc::clone(self);
+        tokio::spawn(async move {
+            let found = async {
+                engine.store.close_all_but(engine.replica(), &streams.0).await?;
+                engine.store.lost_streams(&streams.0, &streams.1).await
+            };
+            match found.await {
+                Ok(lost) => {
+                    for (session, stream, taken_over) in lost {
+                        let ending = if taken_over { Ending::TakenOver } else { Ending::Lost };
+                        engine.tell(Event::StreamLost(session, stream, ending));
+                    }
+                }
+                Err(error) => engine.outage.note(&error),
             }
         });
     }

@@ -7,26 +7,14 @@ use tokio::sync::mpsc;
 use tonic::{Code, Status, Streaming};
 
 use super::{
-    convert::{self, NAME_MAX, timestamp, wire_duration},
+    convert,
+    lease_messages::{self, SLOTS_MAX, refusal, wire},
     status::{Violations, status},
-    views,
 };
 use crate::{
-    engine::{
-        Engine, EngineError,
-        leasing::{
-            events::Outbound,
-            messages::{Ending, Message},
-        },
-        sessions::Session,
-    },
-    pb::{self, lease_calls_request, lease_calls_response},
+    engine::{Engine, leasing::events::Outbound, sessions::Session},
+    pb::{self, lease_calls_request},
 };
-
-/// Slots of one session.
-const SLOTS_MAX: i32 = 10_000;
-/// Campaigns that one session names.
-const CAMPAIGNS_MAX: usize = 100;
 
 /// What goes out on one stream.
 pub type Outgoing = mpsc::Receiver<Result<pb::LeaseCallsResponse, Status>>;
@@ -38,15 +26,9 @@ pub async fn serve(engine: &Arc<Engine>, mut incoming: Streaming<pb::LeaseCallsR
         return Err(status(Code::InvalidArgument, pb::ErrorReason::OpenExpected, "the first message must be Open"));
     };
     let mut bad = Violations::default();
-    let dialer = convert::text(&open.dialer_id, 1..=NAME_MAX, "open.dialer_id", &mut bad);
-    let id = convert::id(&open.session_id, "open.session_id", &mut bad);
-    let slots = convert::number(open.slots, &(0..=SLOTS_MAX), "open.slots", &mut bad);
-    let campaigns = match open.campaign_ids.as_slice() {
-        [] => Vec::new(),
-        ids => convert::ids(ids, "open.campaign_ids", CAMPAIGNS_MAX, &mut bad),
-    };
+    let demand = lease_messages::demand(&open, "open.", &mut bad);
     bad.check()?;
-    let (session, outbound) = engine.open_session(id, &dialer, &campaigns, slots).await?;
+    let (session, outbound) = engine.open_session(demand).await?;
     let (sender, outgoing) = mpsc::channel(1);
     tokio::spawn(pump(session, incoming, outbound, sender));
     Ok(outgoing)
@@ -84,7 +66,8 @@ async fn pump(
             out = outbound.recv() => match out {
                 Some(Outbound::Message(message)) => {
                     // While the dialer does not read, neither do we: the outbox fills, and the floor calls it deaf.
-                    if sender.send(Ok(wire(message))).await.is_err() {
+                    let response = pb::LeaseCallsResponse { message: Some(wire(message)) };
+                    if sender.send(Ok(response)).await.is_err() {
                         return;
                     }
                 }
@@ -98,23 +81,6 @@ async fn pump(
             },
             () = sender.closed() => return,
         }
-    }
-}
-
-fn refusal(ending: Ending) -> Option<Status> {
-    match ending {
-        Ending::Done => None,
-        Ending::Lost => Some(status(
-            Code::Aborted,
-            pb::ErrorReason::SessionLost,
-            "nothing was heard for session_ttl: the session is lost",
-        )),
-        Ending::Deaf => Some(status(
-            Code::ResourceExhausted,
-            pb::ErrorReason::Overloaded,
-            "messages were not read: the session is lost",
-        )),
-        Ending::Leaving => Some(EngineError::ShuttingDown.into()),
     }
 }
 
@@ -134,8 +100,7 @@ fn take(session: &Session, request: pb::LeaseCallsRequest) -> Result<(), Status>
             session.set_slots(usize::try_from(slots).unwrap_or(0));
         }
         Some(lease_calls_request::Message::Received(received)) => {
-            let most = usize::try_from(SLOTS_MAX).unwrap_or(0);
-            let leases = convert::ids(&received.lease_ids, "received.lease_ids", most, &mut bad);
+            let leases = lease_messages::leases(&received.lease_ids, "received.lease_ids", &mut bad);
             bad.check()?;
             session.received(leases);
         }
@@ -147,29 +112,4 @@ fn take(session: &Session, request: pb::LeaseCallsRequest) -> Result<(), Status>
         }
     }
     Ok(())
-}
-
-fn wire(message: Message) -> pb::LeaseCallsResponse {
-    let message = match message {
-        Message::Opened { session_ttl, now } => lease_calls_response::Message::Opened(pb::Opened {
-            session_ttl: Some(wire_duration(session_ttl)),
-            server_time: Some(timestamp(now)),
-            held: Vec::new(),
-        }),
-        Message::Granted(leases) => lease_calls_response::Message::Granted(pb::Granted {
-            leases: leases.into_iter().map(views::lease).collect(),
-        }),
-        Message::Revoked(leases, reason) => lease_calls_response::Message::Revoked(pb::Revoked {
-            lease_ids: leases.iter().map(ToString::to_string).collect(),
-            reason: reason as i32,
-        }),
-        Message::Throttled(reason, retry_after) => lease_calls_response::Message::Throttled(pb::Throttled {
-            reason: reason as i32,
-            retry_after: retry_after.map(wire_duration),
-        }),
-        Message::HeartbeatAck(now) => {
-            lease_calls_response::Message::HeartbeatAck(pb::HeartbeatAck { server_time: Some(timestamp(now)) })
-        }
-    };
-    pb::LeaseCallsResponse { message: Some(message) }
 }

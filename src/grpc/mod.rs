@@ -4,6 +4,7 @@ mod attempt_views;
 mod campaign_service;
 mod convert;
 mod lead_requests;
+mod lease_messages;
 mod lease_stream;
 mod rules;
 mod scheduler_service;

@@ -8,13 +8,13 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     convert::{self, BATCH_MAX, CALLBACK_AHEAD_MAX, KEY_MAX, timestamp, wire_duration},
-    lease_stream,
+    lease_messages, lease_stream,
     status::Violations,
     views,
 };
 use crate::{
     domain::{campaign::MAX_CONCURRENCY, outcome::Outcome, settings, time_zone},
-    engine::{Engine, outcomes::Report, permits::Permit, settings::SettingsChange},
+    engine::{Engine, outcomes::Report, permits::Permit, polls::Poll, settings::SettingsChange},
     pb::{self, scheduler_service_server::SchedulerService},
     store::{
         leases::{BeginVerdict, ReleaseVerdict, ReportDetails},
@@ -26,6 +26,9 @@ use crate::{
 const NOTE_MAX: usize = 2000;
 /// Talk and ring durations.
 const CALL_MAX: Duration = Duration::from_secs(24 * 3600);
+/// How long a poll waits, unless it says how long.
+const POLL_WAIT: Duration = Duration::from_secs(20);
+const POLL_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How far ahead of us a dialer's clock may be.
 const CLOCK_AHEAD_MAX: TimeDelta = TimeDelta::days(1);
 
@@ -144,8 +147,29 @@ impl SchedulerService for Scheduler {
         Ok(Response::new(ReceiverStream::new(outgoing)))
     }
 
-    async fn poll_leases(&self, _: Request<pb::PollLeasesRequest>) -> Result<Response<pb::PollLeasesResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+    async fn poll_leases(
+        &self,
+        request: Request<pb::PollLeasesRequest>,
+    ) -> Result<Response<pb::PollLeasesResponse>, Status> {
+        let pb::PollLeasesRequest { dialer_id, session_id, campaign_ids, slots, held, received, wait, poll_id } =
+            request.into_inner();
+        let mut bad = Violations::default();
+        let open = pb::Open { dialer_id, session_id, campaign_ids, slots, held };
+        let poll = Poll {
+            demand: lease_messages::demand(&open, "", &mut bad),
+            received: match received.as_slice() {
+                [] => Vec::new(),
+                ids => lease_messages::leases(ids, "received", &mut bad),
+            },
+            wait: wait
+                .map_or(Some(POLL_WAIT), |wait| {
+                    convert::duration(wait, &(Duration::ZERO..=POLL_WAIT_MAX), "wait", &mut bad)
+                })
+                .unwrap_or_default(),
+            id: convert::id(&poll_id, "poll_id", &mut bad),
+        };
+        bad.check()?;
+        Ok(Response::new(lease_messages::polled(self.engine.poll(poll).await?)))
     }
 
     async fn begin_calls(

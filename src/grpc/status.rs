@@ -96,6 +96,7 @@ impl From<EngineError> for Status {
                 Status::with_error_details(Code::FailedPrecondition, error.to_string(), details)
             }
             EngineError::SessionInUse => simple(Code::AlreadyExists, ErrorReason::SessionInUse, &error),
+            EngineError::SessionTakenOver => simple(Code::Aborted, ErrorReason::SessionTakenOver, &error),
             EngineError::ExternalIdTaken => simple(Code::AlreadyExists, ErrorReason::Duplicate, &error),
             EngineError::Unavailable | EngineError::Again => {
                 retryable(Code::Unavailable, ErrorReason::DatabaseUnavailable, &EngineError::Unavailable)

@@ -63,6 +63,8 @@ pub enum GrantVerdict {
     Closed,
     /// The campaign does not run, or its rules are newer.
     Stale,
+    /// The session is not on this replica any more.
+    Moved,
 }
 
 /// What became of one lease that was to begin.
@@ -300,6 +302,7 @@ impl Store {
                     6 => GrantVerdict::Suppressed,
                     7 => GrantVerdict::Closed,
                     8 => GrantVerdict::Stale,
+                    9 => GrantVerdict::Moved,
                     other => return Err(unknown_code("grant verdict", other)),
                 })
             })

@@ -47,6 +47,17 @@ pub struct LiveLeaseRow {
     pub deadline: DateTime<Utc>,
 }
 
+/// A live lease of a session that opens anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnLease {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Its campaign.
+    pub campaign: CampaignKey,
+    /// Whether it has a permit.
+    pub begun: bool,
+}
+
 /// What the core must know of these live leases; those that are over are left out.
 ///
 /// # Errors
@@ -132,19 +143,27 @@ impl Store {
         rows.iter().map(|row| Ok(row.try_get("lease_id")?)).collect()
     }
 
-    /// Begun leases of a session.
+    /// Live leases of a session.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn begun_of(&self, session: SessionId) -> Result<Vec<(LeaseId, CampaignKey)>, StoreError> {
+    pub async fn leases_of(&self, session: SessionId) -> Result<Vec<OwnLease>, StoreError> {
         let client = self.client().await?;
         let statement = client
             .prepare_cached(
-                "select lease_id, campaign_id from lease where session_id = $1::uuid and begun_at is not null",
+                "select lease_id, campaign_id, begun_at is not null as begun from lease where session_id = $1::uuid",
             )
             .await?;
         let rows = client.query(&statement, &[&session]).await?;
-        rows.iter().map(|row| Ok((row.try_get("lease_id")?, row.try_get("campaign_id")?))).collect()
+        rows.iter()
+            .map(|row| {
+                Ok(OwnLease {
+                    lease: row.try_get("lease_id")?,
+                    campaign: row.try_get("campaign_id")?,
+                    begun: row.try_get("begun")?,
+                })
+            })
+            .collect()
     }
 
     /// Live leases, oldest first, above `after`.

@@ -15,9 +15,12 @@ pub mod sessions;
 pub mod settings;
 pub mod suppressions;
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Metrics, Object, Pool, RecyclingMethod, Runtime};
 use futures::future::BoxFuture;
 use tokio_postgres::NoTls;
 
@@ -28,6 +31,8 @@ pub use error::StoreError;
 #[derive(Clone)]
 pub struct Store {
     pool: Pool,
+    /// Connections opened before this are not used again.
+    cut_at: Arc<Mutex<Option<Instant>>>,
     config: tokio_postgres::Config,
 }
 
@@ -53,19 +58,32 @@ impl Store {
             "{given} -c idle_in_transaction_session_timeout=10s -c statement_timeout=60s -c lock_timeout=30s"
         ));
         let manager = Manager::from_config(pooled, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let cut_at = Arc::new(Mutex::new(None));
+        let cut = Arc::clone(&cut_at);
+        let still_good =
+            Hook::sync_fn(move |_, metrics: &Metrics| match *cut.lock().unwrap_or_else(PoisonError::into_inner) {
+                Some(at) if metrics.created < at => Err(HookError::message("cut")),
+                _ => Ok(()),
+            });
         let pool = Pool::builder(manager)
+            .pre_recycle(still_good)
             .max_size(connections_max)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(POOL_WAIT))
             .create_timeout(Some(POOL_WAIT))
             .build()
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Store { pool, config })
+        Ok(Store { pool, cut_at, config })
     }
 
     /// How to open a connection outside the pool: for LISTEN, which the pool's connections would swallow.
     pub fn connection_config(&self) -> &tokio_postgres::Config {
         &self.config
+    }
+
+    /// Uses no connection again that is open now: nothing comes back on them.
+    pub fn cut(&self) {
+        *self.cut_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// A connection of the pool.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Store, StoreError};
-use crate::domain::ids::{ReplicaId, SessionId};
+use crate::domain::ids::{ReplicaId, SessionId, StreamNumber};
 
 /// How the whole engine stands: sessions, slots and replicas alive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -86,7 +86,8 @@ impl Store {
         Ok(client.query_one(&statement, &[&heir]).await?.try_get::<_, i64>("inherited")? > 0)
     }
 
-    /// Opens a session on a replica. `false`: it is open already, somewhere, or belongs to another dialer.
+    /// Opens a session on a replica, or takes it over from an older stream. Returns the number of its stream; none: it
+    /// belongs to another dialer.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -96,42 +97,80 @@ impl Store {
         dialer: &str,
         replica: ReplicaId,
         slots: i32,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<StreamNumber>, StoreError> {
         let client = self.client().await?;
-        let statement = client.prepare_cached(include_str!("sql/session_open.sql")).await?;
-        Ok(client.execute(&statement, &[&session, &dialer, &replica, &slots]).await? == 1)
+        let statement =
+            client.prepare_cached("select open_session($1::uuid, $2::text, $3::int, $4::int) as stream").await?;
+        Ok(client.query_one(&statement, &[&session, &dialer, &replica, &slots]).await?.try_get("stream")?)
     }
 
     /// Notes the slots of sessions, for the status and the other replicas' buffers.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn note_slots(&self, sessions: &[SessionId], slots: &[i32]) -> Result<(), StoreError> {
+    pub async fn note_slots(
+        &self,
+        replica: ReplicaId,
+        sessions: &[SessionId],
+        slots: &[i32],
+    ) -> Result<(), StoreError> {
         let client = self.client().await?;
         let statement = client
             .prepare_cached(
-                "update dialer_session s set slots = i.slots from unnest($1::uuid[], $2::int[]) as i (id, slots) \
-                 where s.session_id = i.id and s.slots <> i.slots",
+                "update dialer_session s set slots = i.slots from unnest($2::uuid[], $3::int[]) as i (id, slots) \
+                 where s.session_id = i.id and s.replica_id = $1::int and s.slots <> i.slots",
             )
             .await?;
-        client.execute(&statement, &[&sessions, &slots]).await?;
+        client.execute(&statement, &[&replica, &sessions, &slots]).await?;
         Ok(())
     }
 
-    /// Closes a session of this replica.
+    /// Closes a session whose newest stream is this one. `false`: a later stream has it, or it is closed.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn close_session(&self, session: SessionId, replica: ReplicaId) -> Result<(), StoreError> {
+    pub async fn close_session(&self, session: SessionId, stream: StreamNumber) -> Result<bool, StoreError> {
         let client = self.client().await?;
         let statement = client
             .prepare_cached(
                 "update dialer_session set closed_at = engine_now(), slots = 0 \
-                 where session_id = $1::uuid and replica_id = $2::int and closed_at is null",
+                 where session_id = $1::uuid and stream = $2::int and closed_at is null",
             )
             .await?;
-        client.execute(&statement, &[&session, &replica]).await?;
-        Ok(())
+        Ok(client.execute(&statement, &[&session, &stream]).await? == 1)
+    }
+
+    /// Closes sessions that this replica has no stream of, opened a while ago: the news of their end was lost.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn close_all_but(&self, replica: ReplicaId, sessions: &[SessionId]) -> Result<u64, StoreError> {
+        let client = self.client().await?;
+        let statement = client
+            .prepare_cached(
+                "update dialer_session set closed_at = engine_now(), slots = 0 \
+                 where replica_id = $1::int and closed_at is null and session_id <> all ($2::uuid[]) \
+                 and opened_at < engine_now() - interval '10 seconds'",
+            )
+            .await?;
+        Ok(client.execute(&statement, &[&replica, &sessions]).await?)
+    }
+
+    /// Which of these streams have their sessions no more, and whether a later one has them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn lost_streams(
+        &self,
+        sessions: &[SessionId],
+        streams: &[StreamNumber],
+    ) -> Result<Vec<(SessionId, StreamNumber, bool)>, StoreError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(include_str!("sql/lost_streams.sql")).await?;
+        let rows = client.query(&statement, &[&sessions, &streams]).await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get("session_id")?, row.try_get("stream")?, row.try_get("taken_over")?)))
+            .collect()
     }
 
     /// Forgets sessions closed for longer than any call lasts.

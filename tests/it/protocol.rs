@@ -219,18 +219,6 @@ async fn a_drained_session_gets_nothing_more_and_ends_when_nothing_is_held() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_is_open_on_one_stream_only() {
-    let (mut world, campaign, lead, mut dialer) = one_lead(rules()).await;
-    let second = Dialer::try_open(world.scheduler.clone(), &[&campaign], 1, &dialer.session_id).await;
-    let refused = taken_apart(&second.err().unwrap());
-    refused.is(Code::AlreadyExists, "SESSION_IN_USE");
-    assert_eq!(dialer.call().await.lead_id, lead);
-    assert_eq!(world.status().await.sessions, 1);
-    world.check().await;
-    world.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn an_operator_takes_a_lease_back_and_a_begun_one_is_unknown() {
     let mut world = World::start().await;
     let campaign = world.campaign(rules()).await;

@@ -12,22 +12,23 @@ use tokio::{
 };
 
 use super::{
+    door::Opening,
     events::{Event, Outbound, Survey},
     floor::{Floor, Planned},
     lane::{Lane, ZoneBook},
-    messages::{Effect, Ending, Moment, RevokeReason},
+    messages::{Effect, Ending, Moment},
     plan::park,
 };
 use crate::{
     domain::{
         campaign::CampaignState,
-        ids::{CampaignKey, LeaseId, SessionId},
+        ids::{CampaignKey, SessionId, StreamNumber},
     },
     engine::{Engine, PROMISES_MAX},
     store::{
         StoreError,
         campaigns::CampaignRow,
-        leases::{GrantVerdict, ReleaseVerdict},
+        leases::GrantVerdict,
         queue::{QueuedLead, Refill, waiting},
         sessions::Presence,
     },
@@ -46,11 +47,11 @@ const EVENTS_MAX: usize = 1024;
 
 /// The loop around the floor.
 pub struct Dispatcher {
-    engine: Arc<Engine>,
-    events: UnboundedSender<Event>,
-    floor: Floor,
+    pub(super) engine: Arc<Engine>,
+    pub(super) events: UnboundedSender<Event>,
+    pub(super) floor: Floor,
     zones: Arc<ZoneBook>,
-    outboxes: HashMap<SessionId, (u64, mpsc::Sender<Outbound>)>,
+    pub(super) outboxes: HashMap<SessionId, (StreamNumber, mpsc::Sender<Outbound>)>,
     granting: bool,
     ticked_at: Instant,
     probed_at: Instant,
@@ -99,39 +100,26 @@ impl Dispatcher {
         }
     }
 
-    fn now(&self) -> Moment {
+    pub(super) fn now(&self) -> Moment {
         Moment { mono: Instant::now(), wall: self.engine.clock.now() }
     }
 
     fn take(&mut self, event: Event) {
         let now = self.now();
         let effects = match event {
-            Event::Open { session, stream, campaigns, slots, begun, outbox } => {
-                self.outboxes.insert(session, (stream, outbox));
-                self.floor.open(session, campaigns, slots, begun, now)
+            Event::Open(opening, outbox) => self.open(opening, outbox, now),
+            Event::Closed(session, stream) if self.floor.stream_of(session) == Some(stream) => {
+                vec![Effect::Close(session, Ending::Done)]
             }
-            Event::Closed(session, stream) => {
-                if self.outboxes.get(&session).is_some_and(|(current, _)| *current == stream) {
-                    vec![Effect::Close(session, Ending::Done)]
-                } else {
-                    Vec::new()
-                }
+            Event::TakenOver(session, stream) if self.floor.stream_of(session).is_some_and(|own| own < stream) => {
+                vec![Effect::Close(session, Ending::TakenOver)]
             }
-            Event::Slots(session, slots) => {
-                self.floor.set_slots(session, slots, now);
-                Vec::new()
-            }
-            Event::Received(session, leases) => {
-                self.floor.heard(session, now);
-                self.floor.received(&leases, false);
-                Vec::new()
+            Event::StreamLost(session, stream, ending) if self.floor.stream_of(session) == Some(stream) => {
+                vec![Effect::Close(session, ending)]
             }
             Event::Heartbeat(session) => self.floor.heartbeat(session, now),
-            Event::Drain(session) => self.floor.drain(session, now),
-            Event::Begun(leases) => {
-                self.floor.received(&leases, true);
-                Vec::new()
-            }
+            Event::Drain(session) => self.floor.drain(session),
+            Event::Leave(within) => self.floor.leave(within, now),
             Event::Ended(lease, reason) => {
                 if !self.floor.holds(lease) {
                     self.engine.signal_ended(lease, reason);
@@ -144,11 +132,44 @@ impl Dispatcher {
                 self.granted(planned, result, now)
             }
             other => {
-                self.take_news(other, now);
+                self.take_word(other, now);
                 Vec::new()
             }
         };
         self.apply(effects);
+    }
+
+    /// A later stream gets the session; one that lost the race does not.
+    fn open(&mut self, opening: Opening, outbox: mpsc::Sender<Outbound>, now: Moment) -> Vec<Effect> {
+        let (session, stream) = (opening.session, opening.stream);
+        if self.floor.leaving() {
+            let _ = outbox.try_send(Outbound::End(Ending::Leaving));
+            self.engine.close_session(session, stream, Vec::new());
+            return Vec::new();
+        }
+        if self.floor.stream_of(session).is_some_and(|current| current > stream) {
+            let _ = outbox.try_send(Outbound::End(Ending::TakenOver));
+            return Vec::new();
+        }
+        if let Some((_, older)) = self.outboxes.insert(session, (stream, outbox)) {
+            let _ = older.try_send(Outbound::End(Ending::TakenOver));
+        }
+        self.floor.open(opening, now)
+    }
+
+    /// What dialers say that wants no answer.
+    fn take_word(&mut self, event: Event, now: Moment) {
+        match event {
+            Event::Slots(session, slots) => self.floor.set_slots(session, slots),
+            Event::Received(session, leases) => {
+                self.floor.heard(session);
+                self.floor.received(&leases, false);
+            }
+            Event::Begun(leases) => self.floor.received(&leases, true),
+            Event::Heard(session) if self.floor.stream_of(session).is_none() => self.engine.signal_heard(session),
+            Event::Heard(session) | Event::HeardElsewhere(session) => self.floor.heard(session),
+            other => self.take_news(other, now),
+        }
     }
 
     /// News from the database.
@@ -167,7 +188,10 @@ impl Dispatcher {
                 }
             }
             Event::Campaign(row) => self.campaign(row),
-            Event::Reconcile => self.engine.find_ended(self.floor.leases()),
+            Event::Reconcile => {
+                self.engine.find_ended(self.floor.leases());
+                self.engine.find_lost_streams(self.floor.streams());
+            }
             Event::Survey(survey) => self.survey(*survey),
             Event::Presence(presence) => self.presence(presence),
             Event::Fenced => {
@@ -309,8 +333,11 @@ impl Dispatcher {
         }
         if now.mono.duration_since(self.ticked_at) >= TICK_EVERY {
             self.ticked_at = now.mono;
-            let effects = self.floor.tick(now);
+            let effects = self.floor.tick(now, self.engine.outage.serving());
             self.apply(effects);
+            if self.floor.leaving() && self.outboxes.is_empty() {
+                self.engine.drained.cancel();
+            }
         }
         let refills = self.floor.refills(now);
         self.apply(refills);
@@ -328,67 +355,5 @@ impl Dispatcher {
                 let _ = events.send(Event::Granted(planned, result));
             });
         }
-    }
-
-    fn apply(&mut self, effects: Vec<Effect>) {
-        let mut todo = std::collections::VecDeque::from(effects);
-        while let Some(effect) = todo.pop_front() {
-            match effect {
-                Effect::Send(session, message) => {
-                    let now = self.now();
-                    self.floor.told(session, now);
-                    let sent =
-                        self.outboxes.get(&session).map(|(_, outbox)| outbox.try_send(Outbound::Message(message)));
-                    if matches!(sent, Some(Err(_))) {
-                        todo.push_back(Effect::Close(session, Ending::Deaf));
-                    }
-                }
-                Effect::Close(session, ending) => {
-                    if let Some((_, outbox)) = self.outboxes.remove(&session) {
-                        let _ = outbox.try_send(Outbound::End(ending));
-                    }
-                    todo.extend(self.floor.closed(session));
-                    self.engine.close_session(session);
-                }
-                Effect::Release(leases, reason) => self.release(leases, reason),
-                Effect::Park(parked) => self.engine.park(parked),
-                Effect::Refill(campaign, want, scan) => self.refill(campaign, want, scan),
-                Effect::Reload(campaign) => self.engine.reload(campaign),
-                Effect::Peek(campaign) => self.engine.peek_promises(vec![campaign]),
-                Effect::Block(numbers) => self.engine.block_again(numbers),
-            }
-        }
-    }
-
-    fn release(&self, leases: Vec<LeaseId>, reason: RevokeReason) {
-        let (engine, events) = (Arc::clone(&self.engine), self.events.clone());
-        tokio::spawn(async move {
-            match engine.store.release(&leases, waiting::BACK_OFF, None).await {
-                Ok(released) => {
-                    for one in released {
-                        let _ = match one.verdict {
-                            ReleaseVerdict::Released => events.send(Event::Ended(one.lease, Some(reason))),
-                            ReleaseVerdict::Begun => events.send(Event::Begun(vec![one.lease])),
-                            ReleaseVerdict::NotHeld => events.send(Event::Ended(one.lease, None)),
-                        };
-                    }
-                    engine.wake_for(&leases).await;
-                }
-                // The sweeper takes them back when their deadline has passed.
-                Err(error) => engine.outage.note(&error),
-            }
-        });
-    }
-
-    fn refill(&mut self, campaign: CampaignKey, want: i32, scan: i32) {
-        let wall = self.engine.clock.now();
-        let Some(lane) = self.floor.lanes().get_mut(&campaign) else { return };
-        let windows = lane.windows(wall);
-        let rules_version = lane.campaign.rules_version;
-        let (engine, events) = (Arc::clone(&self.engine), self.events.clone());
-        tokio::spawn(async move {
-            let result = engine.store.refill(campaign, engine.replica(), rules_version, want, scan, &windows).await;
-            let _ = events.send(Event::Refilled(campaign, want, scan, result));
-        });
     }
 }

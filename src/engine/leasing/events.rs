@@ -1,18 +1,19 @@
 //! What happens to the floor, and what its streams get.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 
 use super::{
+    door::Opening,
     floor::Planned,
     lane::ZoneBook,
     messages::{Ending, Message, RevokeReason},
 };
 use crate::{
     domain::{
-        ids::{CampaignKey, LeaseId, SessionId},
+        ids::{CampaignKey, LeaseId, SessionId, StreamNumber},
         settings::SchedulerSettings,
     },
     store::{
@@ -34,29 +35,26 @@ pub enum Outbound {
 
 /// What happens to the floor.
 pub enum Event {
-    /// A stream opened a session; its row is written.
-    Open {
-        /// The session.
-        session: SessionId,
-        /// Tells this stream from a later one of the same session.
-        stream: u64,
-        /// Only these; none: all.
-        campaigns: Option<HashSet<CampaignKey>>,
-        /// Its demand.
-        slots: usize,
-        /// Begun calls of the same session on an earlier stream: they take their slots.
-        begun: Vec<(LeaseId, CampaignKey)>,
-        /// Where its messages go.
-        outbox: mpsc::Sender<Outbound>,
-    },
+    /// A stream opened a session or took it over; its row is written. Its messages go to the outbox.
+    Open(Opening, mpsc::Sender<Outbound>),
     /// A stream is over.
-    Closed(SessionId, u64),
+    Closed(SessionId, StreamNumber),
+    /// This later stream of the session is on another replica.
+    TakenOver(SessionId, StreamNumber),
+    /// A stream has its session no more, for whatever reason.
+    StreamLost(SessionId, StreamNumber, Ending),
+    /// This replica is leaving; its dialers have so long to go elsewhere.
+    Leave(Duration),
     /// The demand changes.
     Slots(SessionId, usize),
     /// Receipts.
     Received(SessionId, Vec<LeaseId>),
-    /// A sign of life.
+    /// A sign of life that wants an answer.
     Heartbeat(SessionId),
+    /// A call named the session, here.
+    Heard(SessionId),
+    /// A call named the session on another replica.
+    HeardElsewhere(SessionId),
     /// No more grants.
     Drain(SessionId),
     /// Leases have their permits.

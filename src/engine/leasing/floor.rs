@@ -2,7 +2,7 @@
 //! decides what to ask of the database and what to tell dialers, and does neither.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     time::Duration,
 };
 
@@ -28,13 +28,16 @@ use crate::{
 
 /// How long a session that does not confirm receipts gets no more grants.
 const MUTED_FOR: Duration = Duration::from_secs(10);
+/// Between two ticks at most this much counts as served: a process that slept longer served nobody.
+const TICK_MAX: Duration = Duration::from_millis(500);
 
 /// A lease in the ledger.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) session: SessionId,
     pub(super) campaign: CampaignKey,
-    pub(super) receipt_due: Option<Instant>,
+    /// In served time.
+    pub(super) receipt_due: Option<Duration>,
     pub(super) begun: bool,
 }
 
@@ -57,6 +60,11 @@ pub struct Floor {
     pub(super) ledger: HashMap<LeaseId, Held>,
     pub(super) room: Room,
     pub(super) rotation: usize,
+    /// A clock that runs only while dialers could have been answered: liveness is measured by it, so that nobody is lost
+    /// for a time in which this process slept or the database was away.
+    pub(super) served: Duration,
+    ticked_at: Option<Instant>,
+    pub(super) leaving: bool,
 }
 
 impl Floor {
@@ -70,6 +78,9 @@ impl Floor {
             ledger: HashMap::new(),
             room: Room::default(),
             rotation: 0,
+            served: Duration::ZERO,
+            ticked_at: None,
+            leaving: false,
         }
     }
 
@@ -93,48 +104,16 @@ impl Floor {
         self.ledger.contains_key(&lease)
     }
 
-    /// Opens a session, whose row is written. `campaigns`: only these; none: all that run.
-    pub fn open(
-        &mut self,
-        id: SessionId,
-        campaigns: Option<HashSet<CampaignKey>>,
-        slots: usize,
-        begun: Vec<(LeaseId, CampaignKey)>,
-        now: Moment,
-    ) -> Vec<Effect> {
-        let ttl = self.settings.session_ttl;
-        let held = begun.iter().map(|(lease, _)| *lease).collect();
-        for (lease, campaign) in begun {
-            self.ledger.insert(lease, Held { session: id, campaign, receipt_due: None, begun: true });
-        }
-        self.sessions.insert(
-            id,
-            Session {
-                campaigns,
-                slots,
-                held,
-                pending: 0,
-                heard_at: now.mono,
-                told_at: now.mono,
-                ttl,
-                draining: false,
-                muted_until: None,
-                throttled: None,
-            },
-        );
-        vec![Effect::Send(id, Message::Opened { session_ttl: ttl, now: now.wall })]
-    }
-
     /// Something was heard from a session.
-    pub fn heard(&mut self, id: SessionId, now: Moment) {
+    pub fn heard(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.heard_at = now.mono;
+            session.heard_at = self.served;
         }
     }
 
     /// A heartbeat is answered.
     pub fn heartbeat(&mut self, id: SessionId, now: Moment) -> Vec<Effect> {
-        self.heard(id, now);
+        self.heard(id);
         if self.sessions.contains_key(&id) {
             vec![Effect::Send(id, Message::HeartbeatAck(now.wall))]
         } else {
@@ -143,9 +122,9 @@ impl Floor {
     }
 
     /// The demand changes.
-    pub fn set_slots(&mut self, id: SessionId, slots: usize, now: Moment) {
-        self.heard(id, now);
-        if let Some(session) = self.sessions.get_mut(&id) {
+    pub fn set_slots(&mut self, id: SessionId, slots: usize) {
+        self.heard(id);
+        if let Some(session) = self.sessions.get_mut(&id).filter(|session| session.slots != slots) {
             session.slots = slots;
             session.throttled = None;
         }
@@ -162,35 +141,6 @@ impl Floor {
                 }
             }
         }
-    }
-
-    /// No more grants; the stream ends when nothing is held.
-    pub fn drain(&mut self, id: SessionId, now: Moment) -> Vec<Effect> {
-        self.heard(id, now);
-        if let Some(session) = self.sessions.get_mut(&id) {
-            session.draining = true;
-        }
-        self.close_if_drained(id)
-    }
-
-    pub(super) fn close_if_drained(&mut self, id: SessionId) -> Vec<Effect> {
-        match self.sessions.get(&id) {
-            Some(session) if session.draining && session.held.is_empty() && session.pending == 0 => {
-                vec![Effect::Close(id, Ending::Done)]
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// A session is over: what it held without a permit goes back.
-    pub fn closed(&mut self, id: SessionId) -> Vec<Effect> {
-        let Some(session) = self.sessions.remove(&id) else { return Vec::new() };
-        let unbegun: Vec<LeaseId> = session
-            .held
-            .into_iter()
-            .filter(|lease| self.ledger.remove(lease).is_some_and(|held| !held.begun))
-            .collect();
-        if unbegun.is_empty() { Vec::new() } else { vec![Effect::Release(unbegun, RevokeReason::NotBegun)] }
     }
 
     /// A lease is over. With a reason its dialer is told.
@@ -214,6 +164,11 @@ impl Floor {
         effects
     }
 
+    /// Whether this replica is leaving.
+    pub fn leaving(&self) -> bool {
+        self.leaving
+    }
+
     /// Everything may have changed: caps, settings, campaigns.
     pub fn wake_all(&mut self) {
         self.room = Room::default();
@@ -230,18 +185,17 @@ impl Floor {
         }
     }
 
-    /// Forgets everything: this replica was taken for dead.
-    pub fn fenced(&mut self) -> Vec<Effect> {
-        self.lanes.clear();
-        self.ledger.clear();
-        self.sessions.drain().map(|(id, _)| Effect::Close(id, Ending::Leaving)).collect()
-    }
-
     /// What the passing of time asks for: lost sessions, missing receipts, signs of life, refills, news of throttling.
-    pub fn tick(&mut self, now: Moment) -> Vec<Effect> {
+    /// `serving`: the database answers.
+    pub fn tick(&mut self, now: Moment, serving: bool) -> Vec<Effect> {
+        let passed = self.ticked_at.map_or(Duration::ZERO, |before| now.mono.saturating_duration_since(before));
+        self.ticked_at = Some(now.mono);
+        if serving {
+            self.served += passed.min(TICK_MAX);
+        }
         let mut effects = Vec::new();
         for (id, session) in &mut self.sessions {
-            if now.mono.duration_since(session.heard_at) > session.ttl {
+            if self.served.saturating_sub(session.heard_at) > session.ttl {
                 effects.push(Effect::Close(*id, Ending::Lost));
             } else if now.mono.duration_since(session.told_at) > session.ttl / 2 {
                 session.told_at = now.mono;
@@ -250,16 +204,16 @@ impl Floor {
         }
         let mut unreceived = Vec::new();
         for (lease, held) in &mut self.ledger {
-            if held.receipt_due.is_some_and(|due| due <= now.mono) {
+            if held.receipt_due.is_some_and(|due| due <= self.served) {
                 held.receipt_due = None;
                 unreceived.push(*lease);
                 if let Some(session) = self.sessions.get_mut(&held.session) {
-                    session.muted_until = Some(now.mono + MUTED_FOR);
+                    session.muted_until = Some(self.served + MUTED_FOR);
                 }
             }
         }
         if !unreceived.is_empty() {
-            effects.push(Effect::Release(unreceived, RevokeReason::NotReceived));
+            effects.push(Effect::Release(unreceived, Some(RevokeReason::NotReceived)));
         }
         effects.extend(self.throttle(now));
         effects
@@ -294,7 +248,7 @@ impl Floor {
             let mut demand = 0;
             for session in self.sessions.values().filter(|session| session.serves(*key) && !session.draining) {
                 slots += session.slots;
-                demand += session.free(now.mono);
+                demand += session.free(self.served);
             }
             let cap = lane.campaign.rules.max_concurrency.map_or(usize::MAX, |cap| usize::try_from(cap).unwrap_or(0));
             let room = share.min(cap);
@@ -317,7 +271,7 @@ impl Floor {
     fn throttle(&mut self, now: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
         for (id, session) in &mut self.sessions {
-            if session.free(now.mono) == 0 || session.pending > 0 {
+            if session.free(self.served) == 0 || session.pending > 0 {
                 continue;
             }
             let mine = || {

@@ -81,6 +81,8 @@ pub enum Message {
         session_ttl: Duration,
         /// The engine's clock.
         now: DateTime<Utc>,
+        /// The leases that the dialer holds, and whether they live on.
+        held: Vec<(LeaseId, bool)>,
     },
     /// New leases.
     Granted(Vec<GrantedLease>),
@@ -90,6 +92,8 @@ pub enum Message {
     Throttled(ThrottleReason, Option<Duration>),
     /// A sign of life.
     HeartbeatAck(DateTime<Utc>),
+    /// This replica is leaving: until when, and how long that is.
+    GoAway(DateTime<Utc>, Duration),
 }
 
 /// Why a stream ends.
@@ -101,6 +105,8 @@ pub enum Ending {
     Lost,
     /// Its messages are not read.
     Deaf,
+    /// A later stream has the session.
+    TakenOver,
     /// This replica stops, or was fenced.
     Leaving,
 }
@@ -111,8 +117,8 @@ pub enum Effect {
     Send(SessionId, Message),
     /// End a stream.
     Close(SessionId, Ending),
-    /// Take leases back.
-    Release(Vec<LeaseId>, RevokeReason),
+    /// Take leases back; with a reason their dialers are told.
+    Release(Vec<LeaseId>, Option<RevokeReason>),
     /// Send leads to wait.
     Park(Vec<Parked>),
     /// Fill a lane: campaign, want, scan.
@@ -121,6 +127,8 @@ pub enum Effect {
     Reload(CampaignKey),
     /// Read a campaign's promises again: there were more than were read.
     Peek(CampaignKey),
+    /// A session has gone elsewhere: look which.
+    CheckStreams,
     /// Block the leads of numbers that turned out to be suppressed.
     Block(Vec<i64>),
 }

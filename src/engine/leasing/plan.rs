@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{
     floor::{Floor, Held, Planned},
     lane::Lane,
-    messages::{Effect, GrantedLease, Message, Moment, RevokeReason},
+    messages::{Effect, GrantedLease, Message, Moment},
 };
 use crate::{
     domain::{
@@ -37,7 +37,7 @@ impl Floor {
         let mut takers: Vec<(SessionId, usize)> = self
             .sessions
             .iter()
-            .filter_map(|(id, session)| Some((*id, session.free(now.mono))).filter(|(_, free)| *free > 0))
+            .filter_map(|(id, session)| Some((*id, session.free(self.served))).filter(|(_, free)| *free > 0))
             .collect();
         if takers.is_empty() || most == 0 {
             return (planned, effects);
@@ -128,6 +128,7 @@ impl Floor {
         let mut suppressed = Vec::new();
         let mut stale = HashSet::new();
         let mut lost = Vec::new();
+        let mut moved = false;
         for (Planned { item, lead }, verdict) in planned.into_iter().zip(verdicts) {
             if let Some(session) = self.sessions.get_mut(&item.session) {
                 session.pending = session.pending.saturating_sub(1);
@@ -136,7 +137,7 @@ impl Floor {
                 lane.planned = lane.planned.saturating_sub(1);
             }
             match verdict {
-                GrantVerdict::Granted => match self.enter(&item, lead, now) {
+                GrantVerdict::Granted => match self.enter(&item, lead) {
                     Some(lease) => leases.entry(item.session).or_default().push(lease),
                     None => lost.push(item.lease),
                 },
@@ -160,6 +161,15 @@ impl Floor {
                 GrantVerdict::Stale => {
                     stale.insert(item.campaign);
                 }
+                GrantVerdict::Moved => {
+                    if let Some(session) = self.sessions.get_mut(&item.session) {
+                        session.draining = true;
+                    }
+                    moved = true;
+                    if let Some(lane) = self.lanes.get_mut(&item.campaign) {
+                        put_back(lane, lead);
+                    }
+                }
             }
         }
         let mut effects: Vec<Effect> =
@@ -171,9 +181,12 @@ impl Floor {
             effects.push(Effect::Block(suppressed));
         }
         if !lost.is_empty() {
-            effects.push(Effect::Release(lost, RevokeReason::NotReceived));
+            effects.push(Effect::Release(lost, None));
         }
         effects.extend(stale.into_iter().map(Effect::Reload));
+        if moved {
+            effects.push(Effect::CheckStreams);
+        }
         let drained: Vec<SessionId> = self.sessions.iter().filter(|(_, s)| s.draining).map(|(id, _)| *id).collect();
         effects.extend(drained.into_iter().flat_map(|id| self.close_if_drained(id)));
         effects
@@ -197,12 +210,12 @@ impl Floor {
                 put_back(lane, lead);
             }
         }
-        let mut effects = vec![Effect::Release(leases, RevokeReason::NotReceived)];
+        let mut effects = vec![Effect::Release(leases, None)];
         effects.extend(campaigns.into_iter().map(Effect::Reload));
         effects
     }
 
-    fn enter(&mut self, item: &GrantItem, lead: QueuedLead, now: Moment) -> Option<GrantedLease> {
+    fn enter(&mut self, item: &GrantItem, lead: QueuedLead) -> Option<GrantedLease> {
         self.room.granted();
         let lane = self.lanes.get_mut(&item.campaign)?;
         lane.room.granted();
@@ -210,7 +223,7 @@ impl Floor {
         let session = self.sessions.get_mut(&item.session)?;
         session.held.insert(item.lease);
         session.throttled = None;
-        let receipt_due = Some(now.mono + self.settings.receipt_within);
+        let receipt_due = Some(self.served + self.settings.receipt_within);
         self.ledger
             .insert(item.lease, Held { session: item.session, campaign: item.campaign, receipt_due, begun: false });
         Some(GrantedLease {

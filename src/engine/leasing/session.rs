@@ -5,26 +5,28 @@ use std::{collections::HashSet, time::Duration};
 use tokio::time::Instant;
 
 use super::messages::ThrottleReason;
-use crate::domain::ids::{CampaignKey, LeaseId};
+use crate::domain::ids::{CampaignKey, LeaseId, StreamNumber};
 
-/// A dialer's session.
+/// A dialer's session. `Duration`s are instants of the floor's served time.
 #[derive(Debug)]
 pub(super) struct Session {
+    pub(super) stream: StreamNumber,
     pub(super) campaigns: Option<HashSet<CampaignKey>>,
     pub(super) slots: usize,
     pub(super) held: HashSet<LeaseId>,
+    /// Leads on their way to a lease of this session.
     pub(super) pending: usize,
-    pub(super) heard_at: Instant,
+    pub(super) heard_at: Duration,
     pub(super) told_at: Instant,
     pub(super) ttl: Duration,
     pub(super) draining: bool,
-    pub(super) muted_until: Option<Instant>,
+    pub(super) muted_until: Option<Duration>,
     pub(super) throttled: Option<ThrottleReason>,
 }
 
 impl Session {
-    pub(super) fn free(&self, now: Instant) -> usize {
-        if self.draining || self.muted_until.is_some_and(|until| until > now) {
+    pub(super) fn free(&self, served: Duration) -> usize {
+        if self.draining || self.muted_until.is_some_and(|until| until > served) {
             return 0;
         }
         self.slots.saturating_sub(self.held.len() + self.pending)

@@ -3,8 +3,6 @@
 
 use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 
-use tokio::time::Instant;
-
 use super::jittered;
 use crate::{
     clock::system,
@@ -44,6 +42,7 @@ pub async fn run_once(engine: &Arc<Engine>, duties: Duties) -> Result<bool, Stor
         engine.tell(Event::Inherited(engine.store.buffer_of(engine.replica()).await?));
     }
     if duties.compare {
+        engine.polls.forget_closed();
         engine.tell(Event::Reconcile);
     }
     let presence = engine.store.presence(engine.replica()).await?;
@@ -63,7 +62,6 @@ async fn rejoin(engine: &Arc<Engine>) -> Result<(), StoreError> {
 /// Runs until the engine stops.
 pub async fn run(engine: Arc<Engine>) {
     let mut turn = 0_u32;
-    let mut alive_since: Option<Instant> = None;
     loop {
         tokio::select! {
             () = engine.stop.cancelled() => return,
@@ -71,22 +69,20 @@ pub async fn run(engine: Arc<Engine>) {
             () = tokio::time::sleep(jittered(PERIOD)) => {}
         }
         turn = turn.wrapping_add(1);
-        let duties = Duties {
-            bury: alive_since.is_some_and(|since| since.elapsed() >= REPLICA_TTL),
-            compare: turn.is_multiple_of(COMPARE_EVERY),
-        };
-        let done = match run_once(&engine, duties).await {
-            Ok(true) => {
-                alive_since.get_or_insert_with(Instant::now);
-                Ok(())
-            }
-            Ok(false) => rejoin(&engine).await,
-            Err(error) => Err(error),
-        };
+        let duties =
+            Duties { bury: engine.outage.served_for() >= REPLICA_TTL, compare: turn.is_multiple_of(COMPARE_EVERY) };
+        let done = tokio::time::timeout(REPLICA_TTL, async {
+            if run_once(&engine, duties).await? { Ok(()) } else { rejoin(&engine).await }
+        });
+        let done = done.await.unwrap_or_else(|_| {
+            // A link on which nothing comes back would never break by itself.
+            engine.store.cut();
+            Err(StoreError::Unavailable("no answer".into()))
+        });
         match done {
             Ok(()) => engine.outage.over(),
             Err(error) => {
-                alive_since = None;
+                engine.outage.broken();
                 engine.outage.note(&error);
             }
         }

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_postgres::{AsyncMessage, NoTls};
 
 use crate::{
-    domain::ids::{CampaignKey, LeaseId},
+    domain::ids::{CampaignKey, LeaseId, SessionId, StreamNumber},
     engine::{
         Engine,
         leasing::{events::Event, messages::RevokeReason},
@@ -44,6 +44,10 @@ pub enum Signal {
     Ended(LeaseId, Option<RevokeReason>),
     /// Settings changed.
     Settings,
+    /// This stream has the session now.
+    TakenOver(SessionId, StreamNumber),
+    /// A call named the session.
+    Heard(SessionId),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -86,8 +90,9 @@ pub async fn deliver(engine: Arc<Engine>) {
             all.push(signal);
         }
         let signals = coalesce(all);
-        // Alone, there is nobody to tell.
-        if engine.replicas.load(Ordering::Relaxed) <= 1 {
+        // Alone, there is nobody to tell; but one who has just come may have had a session.
+        let moved = signals.iter().any(|signal| matches!(signal, Signal::TakenOver(..)));
+        if engine.replicas.load(Ordering::Relaxed) <= 1 && !moved {
             continue;
         }
         if let Err(error) = notify(&engine, &mut connection, signals).await {
@@ -183,5 +188,7 @@ fn take(engine: &Arc<Engine>, signal: Signal) {
         Signal::Work(key) => engine.tell(Event::Wake(key)),
         Signal::Ended(lease, reason) => engine.tell(Event::EndedElsewhere(lease, reason)),
         Signal::Settings => engine.survey_soon(),
+        Signal::TakenOver(session, stream) => engine.tell(Event::TakenOver(session, stream)),
+        Signal::Heard(session) => engine.tell(Event::HeardElsewhere(session)),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::jittered;
+use super::{jittered, replica_keeper::REPLICA_TTL};
 use crate::{
     domain::ids::LeaseId,
     engine::{Engine, EngineError, leasing::messages::RevokeReason},
@@ -86,6 +86,10 @@ pub async fn run(engine: Arc<Engine>) {
         tokio::select! {
             () = engine.stop.cancelled() => return,
             () = tokio::time::sleep(jittered(PERIOD)) => {}
+        }
+        // After an outage everything looks overdue: first everybody gets a chance to speak.
+        if engine.outage.served_for() < REPLICA_TTL {
+            continue;
         }
         match run_once(&engine).await {
             Ok(report) if report != Report::default() => {

@@ -29,12 +29,11 @@ impl Dialer {
     }
 
     pub async fn try_open(
-        mut client: SchedulerServiceClient<Channel>,
+        client: SchedulerServiceClient<Channel>,
         campaigns: &[&str],
         slots: i32,
         session_id: &str,
     ) -> Result<Dialer, Status> {
-        let (to_engine, outgoing) = mpsc::channel(64);
         let open = pb::Open {
             dialer_id: "test".into(),
             session_id: session_id.into(),
@@ -42,13 +41,31 @@ impl Dialer {
             slots,
             held: Vec::new(),
         };
+        Dialer::open_as(client, open).await.map(|(dialer, _)| dialer)
+    }
+
+    /// A stream that opens so, and how it was opened.
+    pub async fn open_as(
+        mut client: SchedulerServiceClient<Channel>,
+        open: pb::Open,
+    ) -> Result<(Dialer, pb::Opened), Status> {
+        let (to_engine, outgoing) = mpsc::channel(64);
+        let session_id = open.session_id.clone();
         to_engine.send(message(lease_calls_request::Message::Open(open))).await.unwrap();
         let from_engine = client.lease_calls(ReceiverStream::new(outgoing)).await?.into_inner();
-        let mut dialer =
-            Dialer { client, session_id: session_id.into(), to_engine, from_engine, granted: Default::default() };
+        let mut dialer = Dialer { client, session_id, to_engine, from_engine, granted: Default::default() };
         match dialer.next().await? {
-            lease_calls_response::Message::Opened(_) => Ok(dialer),
+            lease_calls_response::Message::Opened(opened) => Ok((dialer, opened)),
             other => panic!("expected Opened, got {other:?}"),
+        }
+    }
+
+    /// How the stream ends, whatever comes before.
+    pub async fn end(&mut self) -> Status {
+        loop {
+            if let Err(status) = self.next().await {
+                return status;
+            }
         }
     }
 

@@ -93,7 +93,8 @@ pub fn retry(outcome: pb::Outcome, after: Duration) -> pb::RetryRule {
 }
 
 pub async fn start_engine(url: &str, fill: SchedulerSettings) -> Replica {
-    let config = ServerConfig { listen: "127.0.0.1:0".parse().unwrap(), fill };
+    let drain_within = Duration::from_millis(100);
+    let config = ServerConfig { listen: "127.0.0.1:0".parse().unwrap(), drain_within, fill };
     let running = app::start(url, config).await.unwrap();
     let channel = Endpoint::from_shared(format!("http://{}", running.address)).unwrap().connect().await.unwrap();
     Replica {

@@ -1,0 +1,83 @@
+//! Carries out what the floor wants: messages to streams, and questions to the database, each on a task of its own whose
+//! answer comes back as an event.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use super::{
+    dispatcher::Dispatcher,
+    events::{Event, Outbound},
+    messages::{Effect, Ending, Message, RevokeReason},
+};
+use crate::{
+    domain::ids::{CampaignKey, LeaseId, SessionId},
+    store::leases::ReleaseVerdict,
+};
+
+impl Dispatcher {
+    /// Carries out effects, and those that follow from them.
+    pub(super) fn apply(&mut self, effects: Vec<Effect>) {
+        let mut todo = VecDeque::from(effects);
+        while let Some(effect) = todo.pop_front() {
+            match effect {
+                Effect::Send(session, message) => todo.extend(self.send(session, message)),
+                Effect::Close(session, ending) => self.close(session, ending),
+                Effect::Release(leases, reason) => self.release(leases, reason),
+                Effect::Park(parked) => self.engine.park(parked),
+                Effect::Refill(campaign, want, scan) => self.refill(campaign, want, scan),
+                Effect::Reload(campaign) => self.engine.reload(campaign),
+                Effect::Peek(campaign) => self.engine.peek_promises(vec![campaign]),
+                Effect::CheckStreams => self.engine.find_lost_streams(self.floor.streams()),
+                Effect::Block(numbers) => self.engine.block_again(numbers),
+            }
+        }
+    }
+
+    fn send(&mut self, session: SessionId, message: Message) -> Option<Effect> {
+        let now = self.now();
+        self.floor.told(session, now);
+        let (_, outbox) = self.outboxes.get(&session)?;
+        outbox.try_send(Outbound::Message(message)).is_err().then_some(Effect::Close(session, Ending::Deaf))
+    }
+
+    fn close(&mut self, session: SessionId, ending: Ending) {
+        let stream = self.floor.stream_of(session);
+        if let Some((_, outbox)) = self.outboxes.remove(&session) {
+            let _ = outbox.try_send(Outbound::End(ending));
+        }
+        let unbegun = self.floor.closed(session);
+        if let Some(stream) = stream {
+            self.engine.close_session(session, stream, unbegun);
+        }
+    }
+
+    fn release(&self, leases: Vec<LeaseId>, reason: Option<RevokeReason>) {
+        let (engine, events) = (Arc::clone(&self.engine), self.events.clone());
+        tokio::spawn(async move {
+            match engine.give_back(&leases).await {
+                Ok(released) => {
+                    for one in released {
+                        let _ = match one.verdict {
+                            ReleaseVerdict::Released => events.send(Event::Ended(one.lease, reason)),
+                            ReleaseVerdict::Begun => events.send(Event::Begun(vec![one.lease])),
+                            ReleaseVerdict::NotHeld => events.send(Event::Ended(one.lease, None)),
+                        };
+                    }
+                }
+                // The sweeper takes them back when their deadline has passed.
+                Err(error) => engine.outage.note(&error),
+            }
+        });
+    }
+
+    fn refill(&mut self, campaign: CampaignKey, want: i32, scan: i32) {
+        let wall = self.engine.clock.now();
+        let Some(lane) = self.floor.lanes().get_mut(&campaign) else { return };
+        let windows = lane.windows(wall);
+        let rules_version = lane.campaign.rules_version;
+        let (engine, events) = (Arc::clone(&self.engine), self.events.clone());
+        tokio::spawn(async move {
+            let result = engine.refill(campaign, rules_version, want, scan, &windows).await;
+            let _ = events.send(Event::Refilled(campaign, want, scan, result));
+        });
+    }
+}

@@ -24,6 +24,10 @@ test: packages ## all tests of the engine
 test-clients: packages ## clients in other languages against a running engine
 	scripts/test-clients.sh
 
+.PHONY: mutants
+mutants: packages ## plant a bug at a time; the test that must notice it runs; one alone: ONLY=name
+	scripts/mutants.sh $(ONLY)
+
 .PHONY: bench
 bench: packages ## how fast the engine is; QUICK=1: shorter, PROFILE=1: which statements take the time
 	QUICK=$(QUICK) PROFILE=$(PROFILE) cargo bench $(LOCKED) --bench life

@@ -18,7 +18,7 @@ args = args.parse_args()
 
 # Both calls may be sent twice: a permit is repeated by its nonce, an outcome by its lease. A dialer that rings real
 # phones also keeps its outcomes on disk until they are answered: any process may report them, at any time.
-again = {"maxAttempts": 5, "initialBackoff": "0.2s", "maxBackoff": "5s", "backoffMultiplier": 3,
+again = {"maxAttempts": 5, "initialBackoff": "0.5s", "maxBackoff": "5s", "backoffMultiplier": 3,
          "retryableStatusCodes": ["UNAVAILABLE"]}
 names = [{"service": "dialplane.v1.SchedulerService", "method": m} for m in ("BeginCalls", "ReportOutcomes")]
 options = [("grpc.service_config", json.dumps({"methodConfig": [{"name": names, "retryPolicy": again}]}))]
@@ -26,16 +26,23 @@ engine = scheduler_service_pb2_grpc.SchedulerServiceStub(grpc.insecure_channel(a
 session = str(uuid.uuid4())  # new with every start of the process
 outbox = queue.Queue()       # what the stream sends next
 session_ttl = 1.0            # seconds: the shortest there is, until Opened tells
+heard = time.monotonic()     # when the engine last said anything
+held = {}                    # leases that this dialer holds; True: with a permit
 revoked = set()              # leases that are over though this dialer did not end them
 to_dial, to_report, counting = threading.Semaphore(args.calls), args.calls, threading.Lock()
 
-def requests():
-    """The stream's messages; a Heartbeat whenever there was no other for a quarter of session_ttl."""
-    yield pb.LeaseCallsRequest(open=pb.Open(dialer_id="dialer.py", session_id=session, campaign_ids=[args.campaign],
-                                            slots=min(args.agents, args.calls)))
-    while True:
+def wanted():
+    return {"slots": pb.Slots(slots=min(args.agents, to_report))} if to_report else {"drain": pb.Drain()}
+
+def requests(turn):
+    """The turn-th stream's messages; a Heartbeat whenever there was no other for a quarter of session_ttl."""
+    yield pb.LeaseCallsRequest(open=pb.Open(
+        dialer_id="dialer.py", session_id=session, campaign_ids=[args.campaign], slots=min(args.agents, to_report),
+        held=[pb.HeldLease(lease_id=lease, begun=begun) for lease, begun in held.copy().items()]))
+    while turn == streams and time.monotonic() - heard < session_ttl:
         try: yield pb.LeaseCallsRequest(**outbox.get(timeout=session_ttl / 4))
         except queue.Empty: yield pb.LeaseCallsRequest(heartbeat=pb.Heartbeat())
+    if turn == streams: stream.cancel()  # the engine is silent
 
 def permit(lease):
     """Asks until it is a yes or a no. The yes: the instant until which the phone may begin to ring."""
@@ -43,11 +50,17 @@ def permit(lease):
         sent = time.monotonic()  # dial_within counts from here, not from the answer
         answer = engine.BeginCalls(pb.BeginCallsRequest(  # a new nonce for each decision to dial
             session_id=session, lease_ids=[lease.lease_id], nonce=str(uuid.uuid4())), timeout=30).results[0]
-        if answer.verdict == pb.BEGIN_VERDICT_PERMITTED: return sent + answer.dial_within.ToTimedelta().total_seconds()
+        if answer.verdict == pb.BEGIN_VERDICT_PERMITTED:
+            held[lease.lease_id] = True
+            return sent + answer.dial_within.ToTimedelta().total_seconds()
         if answer.verdict == pb.BEGIN_VERDICT_REFUSED: break  # the lease is over; answer.reason says why
         time.sleep(answer.retry_after.ToTimedelta().total_seconds())  # WAIT: the lease stays
 
 def call(lease):
+    try: dial(lease)
+    finally: held.pop(lease.lease_id, None)
+
+def dial(lease):
     global to_report
     if not to_dial.acquire(blocking=False):  # enough calls are under way: give it back undialed, no attempt counts
         return engine.ReleaseLeases(pb.ReleaseLeasesRequest(session_id=session, lease_ids=[lease.lease_id]), timeout=30)
@@ -58,7 +71,7 @@ def call(lease):
         report.outcome = random.choice((types.OUTCOME_INTENT_YES, types.OUTCOME_INTENT_NO, types.OUTCOME_NO_ANSWER))
         with counting:  # tell first how many calls are still wanted: reporting frees the slot
             to_report -= 1
-            outbox.put({"slots": pb.Slots(slots=min(args.agents, to_report))} if to_report else {"drain": pb.Drain()})
+            outbox.put(wanted())
     else: to_dial.release()
     result = engine.ReportOutcomes(pb.ReportOutcomesRequest(reports=[report]), timeout=30).results[0]
     print(types.Outcome.Name(report.outcome), "of", lease.lease_id, types.ReportVerdict.Name(result.verdict))
@@ -66,15 +79,41 @@ def call(lease):
 def ended(done):
     if error := done.exception():  # without the engine there is nothing to dial: the stream's end ends the program
         print("a call failed:", error, file=sys.stderr)
+        lost.set()
         stream.cancel()
 
-with ThreadPoolExecutor(args.agents) as agents:  # leaving it waits for the calls under way, also when the stream fails
-    stream = engine.LeaseCalls(requests())
-    for answer in stream:  # after Drain the engine ends it when nothing is held
+def listen():
+    """One stream, to its end. After Drain the engine ends it when nothing is held."""
+    global session_ttl, heard, tries
+    for answer in stream:
+        heard = time.monotonic()
         match answer.WhichOneof("message"):
-            case "opened": session_ttl = answer.opened.session_ttl.ToTimedelta().total_seconds()
+            case "opened":  # what the engine dropped gets no permit any more; a call under way is reported all the same
+                session_ttl, tries = answer.opened.session_ttl.ToTimedelta().total_seconds(), 0
+                revoked.update(old.lease_id for old in answer.opened.held if old.verdict == pb.HELD_VERDICT_DROP)
+                outbox.put(wanted())
             case "granted":
+                held.update((lease.lease_id, False) for lease in answer.granted.leases)
                 outbox.put({"received": pb.Received(lease_ids=[lease.lease_id for lease in answer.granted.leases])})
                 for lease in answer.granted.leases: agents.submit(call, lease).add_done_callback(ended)
             case "revoked": revoked.update(answer.revoked.lease_ids)  # a call under way is still reported, as LATE
             case "throttled": print("waiting:", pb.ThrottleReason.Name(answer.throttled.reason))
+            case "go_away": return stream.cancel()  # this replica is leaving: open elsewhere, with what is held
+
+def may_come_back(error):
+    """A broken link, a lost session, a leaving replica; not when another stream took the session over."""
+    details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin", b"")
+    return error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED) or b"SESSION_LOST" in details
+
+streams, tries, lost = 0, 0, threading.Event()
+with ThreadPoolExecutor(args.agents) as agents:  # leaving it waits for the calls under way, also when the stream fails
+    while (to_report or held) and not lost.is_set():
+        heard, streams = time.monotonic(), streams + 1
+        try:
+            stream = engine.LeaseCalls(requests(streams))
+            listen()
+        except grpc.RpcError as error:
+            tries += 1
+            if lost.is_set() or tries > 20 or not may_come_back(error): raise
+            print("the stream broke:", error.code().name)
+            time.sleep(0.5)

@@ -17,14 +17,22 @@ work=$(mktemp -d)
 chmod 755 "$work" # started by root, the embedded PostgreSQL runs as another user
 target=127.0.0.1:$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 
-"$dialplane" serve --embedded "$work/data" --listen "$target" >"$work/log" 2>&1 &
-engine=$!
-end() {
+start() {
+    "$dialplane" serve --embedded "$work/data" --listen "$target" >>"$work/log" 2>&1 &
+    echo $! >"$work/engine"
+}
+stop() {
+    local engine
+    engine=$(cat "$work/engine")
     kill "$engine" 2>/dev/null || true
-    for _ in {1..100}; do kill -0 "$engine" 2>/dev/null || break; sleep 0.1; done
+    for _ in {1..300}; do kill -0 "$engine" 2>/dev/null || break; sleep 0.1; done
     kill -KILL "$engine" 2>/dev/null || true
+}
+end() {
+    stop
     rm -rf "$work"
 }
+start
 trap end EXIT
 trap 'exit 130' INT TERM
 
@@ -33,7 +41,7 @@ call() { grpc -d "$2" "$target" "dialplane.v1.$1"; }
 
 for attempt in {1..300}; do
     if grpc "$target" grpc.health.v1.Health/Check 2>/dev/null | grep -q '"SERVING"'; then break; fi
-    if ((attempt == 300)) || ! kill -0 "$engine" 2>/dev/null; then
+    if ((attempt == 300)) || ! kill -0 "$(cat "$work/engine")" 2>/dev/null; then
         echo "The engine did not come up:" >&2
         cat "$work/log" >&2
         exit 1
@@ -87,6 +95,7 @@ always='{"spans": [{"start": "00:00", "end": "24:00", "weekdays": ["WEEKDAY_MOND
 leads='{"number": "+12025550101", "externalId": "a", "variables": {"name": "Ann"}}, {"number": "+12025550102", "score": 900},
     {"number": "+12025550103"}, {"number": "+12025550104"}, {"number": "not a number"}, {"number": "+12025550101"}'
 nobody=00000000-0000-4000-8000-000000000000
+somebody=00000000-0000-4000-8000-000000000001
 
 # What older clients speak; grpcurl prefers v1, so it gets this one by hand.
 cat >"$work/v1alpha.proto" <<'EOF'
@@ -134,6 +143,17 @@ expect "the Python dialer makes three calls" '^exit 0$' dialer --campaign "$camp
 expect "three attempts are counted" '"attempts": "3"' call CampaignService/GetCampaignStats "{$id}"
 expect "three attempts are listed" '^3$' count attemptNumber CampaignService/ListAttempts "{$id}"
 expect "no lease is left" '^0$' count leaseId SchedulerService/ListLeases "{$id}"
+
+expect "a poll opens a session" '"sessionTtl": "20s"' call SchedulerService/PollLeases \
+    "{\"dialerId\": \"grpcurl\", \"sessionId\": \"$somebody\", \"slots\": 0, \"pollId\": \"$nobody\"}"
+more=$(for n in {10..29}; do printf '{"number": "+120255502%s"},' "$n"; done)
+expect "more leads are created" '"created": 20' call CampaignService/CreateLeads "{$id, \"leads\": [${more%,}]}"
+restart() { sleep 2; stop; start; }
+restart & # the engine goes and comes back while the dialer calls
+expect "the Python dialer goes on over a restart of the engine" '^exit 0$' dialer --campaign "$campaign" --calls 20 --agents 2
+wait $!
+expect "its stream had broken" 'the stream broke|GoAway' echo "$output"
+expect "all its calls are counted" '"attempts": "23"' call CampaignService/GetCampaignStats "{$id}"
 
 expect "a number is suppressed" '"added": 1' \
     call CampaignService/AddSuppressions '{"numbers": ["+12025550104"], "reason": "asked"}'

@@ -83,7 +83,7 @@ impl Store {
 
     /// Uses no connection again that is open now: nothing comes back on them.
     pub fn cut(&self) {
-        *self.cut_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.cut_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(tokio::time::Instant::now().into_std());
     }
 
     /// A connection of the pool.

@@ -3,6 +3,7 @@
 //! Nothing here knows the engine: this is what a dialer in any language does.
 
 use std::{
+    collections::HashMap,
     fs::{File, OpenOptions},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -12,10 +13,10 @@ use std::{
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout_at},
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
+use tonic::{Status, transport::Channel};
 use uuid::Uuid;
 
 use super::{
@@ -25,13 +26,16 @@ use super::{
     stop_requested,
 };
 use crate::pb::{
-    BeginCallsRequest, BeginResult, BeginVerdict, Drain, Heartbeat, Lease, LeaseCallsRequest, LeaseCallsResponse, Open,
-    Outcome, OutcomeReport, Received, ReportOutcomesRequest, lease_calls_request::Message as Say,
-    lease_calls_response::Message as Heard, scheduler_service_client::SchedulerServiceClient,
+    BeginCallsRequest, BeginResult, BeginVerdict, Drain, Heartbeat, HeldLease, Lease, LeaseCallsRequest,
+    LeaseCallsResponse, Open, Outcome, OutcomeReport, Received, ReportOutcomesRequest,
+    lease_calls_request::Message as Say, lease_calls_response::Message as Heard,
+    scheduler_service_client::SchedulerServiceClient,
 };
 
 /// Tries for a call to the server before the dialer gives up.
 const TRIES_MAX: u32 = 6;
+/// The session's ttl until the engine tells it.
+const FIRST_TTL: Duration = Duration::from_secs(5);
 
 /// Arguments of the hidden command.
 #[derive(Clone, clap::Args)]
@@ -58,65 +62,54 @@ struct Dialer {
     scheduler: SchedulerServiceClient<Channel>,
     session_id: String,
     carrier: Mutex<Carrier>,
+    /// Leases, and whether they have a permit.
+    held: Mutex<HashMap<String, bool>>,
     log: Mutex<File>,
 }
 
-/// Dials until it is asked to stop, then ends what it holds.
+/// Dials until it is asked to stop, then ends what it holds. A stream that breaks, or on which the engine is silent, is opened
+/// anew with what is held.
 pub async fn run(args: DialerArgs, client: &Client) -> Result<(), Error> {
-    let mut scheduler = client.connect().await?.scheduler;
     let log = OpenOptions::new().create(true).append(true).open(&args.log);
     let dialer = Arc::new(Dialer {
-        scheduler: scheduler.clone(),
+        scheduler: client.connect().await?.scheduler,
         session_id: Uuid::new_v4().to_string(),
         carrier: Mutex::new(Carrier::new(args.seed)),
+        held: Mutex::default(),
         log: Mutex::new(log.map_err(Error::io(args.log.display().to_string()))?),
     });
-    let (sender, receiver) = mpsc::channel(64);
-    let open = Open {
-        dialer_id: args.name,
-        session_id: dialer.session_id.clone(),
-        campaign_ids: vec![args.campaign],
-        slots: args.slots,
-        held: Vec::new(),
-    };
-    say(&sender, Say::Open(open)).await;
-    let mut stream = scheduler.lease_calls(ReceiverStream::new(receiver)).await?.into_inner();
     let mut calls = JoinSet::new();
-    let mut heartbeat = interval(Duration::from_secs(1));
-    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stop = std::pin::pin!(stop_requested());
     let mut draining = false;
+    let mut tries = 0;
     loop {
-        tokio::select! {
-            message = stream.message() => match message? {
-                None => break,
-                Some(LeaseCallsResponse { message: Some(Heard::Opened(opened)) }) => {
-                    let ttl = opened.session_ttl.and_then(|ttl| Duration::try_from(ttl).ok());
-                    heartbeat = interval((ttl.unwrap_or_default() / 4).max(Duration::from_millis(100)));
-                }
-                Some(LeaseCallsResponse { message: Some(Heard::Granted(granted)) }) => {
-                    let granted_us = now_us();
-                    let lease_ids = granted.leases.iter().map(|lease| lease.lease_id.clone()).collect();
-                    say(&sender, Say::Received(Received { lease_ids })).await;
-                    for lease in granted.leases {
-                        calls.spawn(dialer.clone().work(lease, granted_us));
-                    }
-                }
-                // A revoked lease gets no permit, so its task hears of it. The others need no answer.
-                Some(_) => {}
-            },
-            _ = heartbeat.tick() => say(&sender, Say::Heartbeat(Heartbeat {})).await,
-            () = &mut stop, if !draining => {
-                draining = true;
-                say(&sender, Say::Drain(Drain {})).await;
+        match dialer.listen(&args, &mut calls, &mut stop, &mut draining, &mut tries).await {
+            Err(error) if error.is_transient() && tries < TRIES_MAX => {
+                sleep(Duration::from_millis(100 << tries)).await;
+                tries += 1;
             }
-            Some(done) = calls.join_next() => ended(done)?,
+            done => {
+                while let Some(done) = calls.join_next().await {
+                    ended(done)?;
+                }
+                return done;
+            }
         }
     }
-    while let Some(done) = calls.join_next().await {
-        ended(done)?;
-    }
-    if draining { Ok(()) } else { Err(Error::Failed("the engine ended the stream".into())) }
+}
+
+fn heartbeats(ttl: Duration) -> Interval {
+    let mut heartbeat = interval((ttl / 4).max(Duration::from_millis(100)));
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    heartbeat
+}
+
+fn silent() -> Status {
+    Status::unavailable("the engine was silent for session_ttl")
+}
+
+fn leaving() -> Error {
+    Status::unavailable("the engine is leaving").into()
 }
 
 /// A send that fails means that the stream is over, which the receiving side reports.
@@ -129,11 +122,82 @@ fn ended(done: Result<Result<(), Error>, tokio::task::JoinError>) -> Result<(), 
 }
 
 impl Dialer {
-    /// One lease: permit, ring, report.
+    /// One stream, to its end.
+    async fn listen(
+        self: &Arc<Self>,
+        args: &DialerArgs,
+        calls: &mut JoinSet<Result<(), Error>>,
+        stop: &mut (impl Future<Output = ()> + Unpin),
+        draining: &mut bool,
+        tries: &mut u32,
+    ) -> Result<(), Error> {
+        let (sender, receiver) = mpsc::channel(64);
+        let held =
+            lock(&self.held).iter().map(|(id, begun)| HeldLease { lease_id: id.clone(), begun: *begun }).collect();
+        let open = Open {
+            dialer_id: args.name.clone(),
+            session_id: self.session_id.clone(),
+            campaign_ids: vec![args.campaign.clone()],
+            slots: args.slots,
+            held,
+        };
+        say(&sender, Say::Open(open)).await;
+        if *draining {
+            say(&sender, Say::Drain(Drain {})).await;
+        }
+        let mut stream = self.scheduler.clone().lease_calls(ReceiverStream::new(receiver)).await?.into_inner();
+        let mut ttl = FIRST_TTL;
+        let mut heartbeat = heartbeats(ttl);
+        let mut heard = Instant::now();
+        loop {
+            tokio::select! {
+                message = timeout_at(heard + ttl, stream.message()) => {
+                heard = Instant::now();
+                match message.unwrap_or_else(|_| Err(silent()))? {
+                    None if *draining => return Ok(()),
+                    None => return Err(Error::Failed("the engine ended the stream".into())),
+                    Some(LeaseCallsResponse { message: Some(Heard::Opened(opened)) }) => {
+                        ttl = opened.session_ttl.and_then(|ttl| Duration::try_from(ttl).ok()).unwrap_or(ttl);
+                        heartbeat = heartbeats(ttl);
+                        *tries = 0;
+                    }
+                    Some(LeaseCallsResponse { message: Some(Heard::Granted(granted)) }) => {
+                        let granted_us = now_us();
+                        let lease_ids: Vec<String> = granted.leases.iter().map(|lease| lease.lease_id.clone()).collect();
+                        lock(&self.held).extend(lease_ids.iter().map(|id| (id.clone(), false)));
+                        say(&sender, Say::Received(Received { lease_ids })).await;
+                        for lease in granted.leases {
+                            calls.spawn(self.clone().work(lease, granted_us));
+                        }
+                    }
+                    Some(LeaseCallsResponse { message: Some(Heard::GoAway(_)) }) => return Err(leaving()),
+                    // A lease that was revoked or dropped gets no permit, so its task hears of it. The others need no
+                    // answer.
+                    Some(_) => {}
+                }},
+                _ = heartbeat.tick() => say(&sender, Say::Heartbeat(Heartbeat {})).await,
+                () = &mut *stop, if !*draining => {
+                    *draining = true;
+                    say(&sender, Say::Drain(Drain {})).await;
+                }
+                Some(done) = calls.join_next() => ended(done)?,
+            }
+        }
+    }
+
+    /// One lease, to its end.
     async fn work(self: Arc<Self>, lease: Lease, granted_us: u64) -> Result<(), Error> {
-        let Some(dead_at) = self.permit(&lease).await? else {
+        let done = self.call(&lease, granted_us).await;
+        lock(&self.held).remove(&lease.lease_id);
+        done
+    }
+
+    /// Permit, ring, report.
+    async fn call(&self, lease: &Lease, granted_us: u64) -> Result<(), Error> {
+        let Some(dead_at) = self.permit(lease).await? else {
             return Ok(());
         };
+        lock(&self.held).insert(lease.lease_id.clone(), true);
         let begun_us = now_us();
         let mut call = lock(&self.carrier).place();
         if Instant::now() >= dead_at {
@@ -155,7 +219,7 @@ impl Dialer {
             promised_us: lease.callback_at.map(|at| at.seconds as u64 * 1_000_000 + at.nanos as u64 / 1_000),
         };
         log::append(&mut lock(&self.log), &record)?;
-        self.report(&lease, &call, ended_us, promises_us).await
+        self.report(lease, &call, ended_us, promises_us).await
     }
 
     /// Asks until the answer is yes or no. Yes: the instant at which the permit is dead.

@@ -13,7 +13,10 @@ use super::{
     },
     loops::signals::Signal,
 };
-use crate::domain::ids::{CampaignId, LeaseId, SessionId, StreamNumber};
+use crate::{
+    domain::ids::{CampaignId, LeaseId, SessionId, StreamNumber},
+    store::leases::ReleaseVerdict,
+};
 
 /// Messages that may wait for a dialer to read; one that falls behind further is deaf.
 const OUTBOX_MAX: usize = 256;
@@ -43,17 +46,17 @@ pub struct Session {
 impl Session {
     /// The demand changes.
     pub fn set_slots(&self, slots: usize) {
-        self.engine.tell(Event::Slots(self.id, slots));
+        self.engine.tell(Event::Slots(self.id, self.stream, slots));
     }
 
     /// Leases were received.
     pub fn received(&self, leases: Vec<LeaseId>) {
-        self.engine.tell(Event::Received(self.id, leases));
+        self.engine.tell(Event::Received(self.id, self.stream, leases));
     }
 
     /// A sign of life that wants an answer.
     pub fn heartbeat(&self) {
-        self.engine.tell(Event::Heartbeat(self.id));
+        self.engine.tell(Event::Heartbeat(self.id, self.stream));
     }
 
     /// A sign of life.
@@ -63,7 +66,7 @@ impl Session {
 
     /// No more grants; the stream ends when nothing is held.
     pub fn drain(&self) {
-        self.engine.tell(Event::Drain(self.id));
+        self.engine.tell(Event::Drain(self.id, self.stream));
     }
 }
 
@@ -133,9 +136,11 @@ impl Engine {
         tokio::spawn(async move {
             let closed = async {
                 if engine.store.close_session(session, stream).await? && !unbegun.is_empty() {
-                    engine.give_back(&unbegun).await?;
-                    // A later stream may have kept one of them, a moment before.
-                    engine.announce_ended(unbegun, Some(RevokeReason::NotBegun));
+                    let released = engine.give_back(&unbegun).await?;
+                    // A later stream may have kept one of them, a moment before. One that has its permit by another
+                    // replica goes on.
+                    let over = released.iter().filter(|one| one.verdict == ReleaseVerdict::Released);
+                    engine.announce_ended(over.map(|one| one.lease), Some(RevokeReason::NotBegun));
                 }
                 Ok(())
             };

@@ -108,17 +108,17 @@ impl Dispatcher {
         let now = self.now();
         let effects = match event {
             Event::Open(opening, outbox) => self.open(opening, outbox, now),
-            Event::Closed(session, stream) if self.floor.stream_of(session) == Some(stream) => {
+            Event::Closed(session, stream) if self.has(session, stream) => {
                 vec![Effect::Close(session, Ending::Done)]
             }
             Event::TakenOver(session, stream) if self.floor.stream_of(session).is_some_and(|own| own < stream) => {
                 vec![Effect::Close(session, Ending::TakenOver)]
             }
-            Event::StreamLost(session, stream, ending) if self.floor.stream_of(session) == Some(stream) => {
+            Event::StreamLost(session, stream, ending) if self.has(session, stream) => {
                 vec![Effect::Close(session, ending)]
             }
-            Event::Heartbeat(session) => self.floor.heartbeat(session, now),
-            Event::Drain(session) => self.floor.drain(session),
+            Event::Heartbeat(session, stream) if self.has(session, stream) => self.floor.heartbeat(session, now),
+            Event::Drain(session, stream) if self.has(session, stream) => self.floor.drain(session),
             Event::Leave(within) => self.floor.leave(within, now),
             Event::Ended(lease, reason) => {
                 if !self.floor.holds(lease) {
@@ -137,6 +137,11 @@ impl Dispatcher {
             }
         };
         self.apply(effects);
+    }
+
+    /// Whether the session is this stream's: what an older one still has to say does not count.
+    fn has(&self, session: SessionId, stream: StreamNumber) -> bool {
+        self.floor.stream_of(session) == Some(stream)
     }
 
     /// A later stream gets the session; one that lost the race does not.
@@ -160,8 +165,8 @@ impl Dispatcher {
     /// What dialers say that wants no answer.
     fn take_word(&mut self, event: Event, now: Moment) {
         match event {
-            Event::Slots(session, slots) => self.floor.set_slots(session, slots),
-            Event::Received(session, leases) => {
+            Event::Slots(session, stream, slots) if self.has(session, stream) => self.floor.set_slots(session, slots),
+            Event::Received(session, stream, leases) if self.has(session, stream) => {
                 self.floor.heard(session);
                 self.floor.received(&leases, false);
             }

@@ -46,17 +46,17 @@ pub enum Event {
     /// This replica is leaving; its dialers have so long to go elsewhere.
     Leave(Duration),
     /// The demand changes.
-    Slots(SessionId, usize),
+    Slots(SessionId, StreamNumber, usize),
     /// Receipts.
-    Received(SessionId, Vec<LeaseId>),
+    Received(SessionId, StreamNumber, Vec<LeaseId>),
     /// A sign of life that wants an answer.
-    Heartbeat(SessionId),
+    Heartbeat(SessionId, StreamNumber),
     /// A call named the session, here.
     Heard(SessionId),
     /// A call named the session on another replica.
     HeardElsewhere(SessionId),
     /// No more grants.
-    Drain(SessionId),
+    Drain(SessionId, StreamNumber),
     /// Leases have their permits.
     Begun(Vec<LeaseId>),
     /// A lease is over; with a reason its dialer is told.

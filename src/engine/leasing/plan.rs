@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How long a lead stays out when its number is on a live lease elsewhere.
-const NUMBER_BUSY_WAIT: TimeDelta = TimeDelta::seconds(60);
+const NUMBER_BUSY_WAIT: TimeDelta = TimeDelta::seconds(10);
 /// Leads granted in one call at the most.
 const GRANT_MAX: usize = 500;
 

@@ -10,6 +10,7 @@ pub mod config;
 pub mod domain;
 pub mod embedded;
 pub mod engine;
+pub mod failpoints;
 pub mod grpc;
 pub mod pb;
 pub mod store;

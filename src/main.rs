@@ -7,11 +7,12 @@ use dialplane::{
     cli::{Database, Invocation, LogFormat, ServeSettings, stdin_closed},
     config::{self, ServerConfig},
     embedded::EmbeddedPostgres,
-    telemetry,
+    failpoints, telemetry,
 };
 use tokio::{runtime::Runtime, signal::unix};
 
 fn main() -> ExitCode {
+    let _failpoints = failpoints::read_environment();
     let invocation = match Invocation::from_args() {
         Ok(invocation) => invocation,
         Err(code) => return code,

@@ -17,6 +17,7 @@ use crate::{
         phone_number::PhoneNumber,
         time_zone::TimeZone,
     },
+    failpoints,
     store::{
         Transaction,
         changes::Revoked,
@@ -252,6 +253,7 @@ impl Engine {
         let now = self.clock.now();
         let parsed: Arc<Vec<_>> =
             Arc::new(rows.into_iter().enumerate().map(|(row, given)| parse(row, given, &campaign.rules)).collect());
+        failpoints::pass("import_before");
         let done = self
             .mutate(request, move |tx| {
                 let parsed = Arc::clone(&parsed);
@@ -277,10 +279,12 @@ impl Engine {
                         }
                         imports::advance(tx, chunk.import, chunk.seq).await?;
                     }
+                    failpoints::midway("import_midway");
                     take_in(tx, key, &parsed, update, now).await
                 })
             })
             .await?;
+        failpoints::pass("import_after");
         if let Some(revoked) = done.aftermath {
             self.announce_revoked(&revoked, RevokeReason::LeadChanged);
             self.survey_soon();

@@ -15,6 +15,7 @@ use crate::{
         lead::LeadState,
         outcome::Outcome,
     },
+    failpoints,
     store::{
         campaigns::{self as stored, GaugeRow},
         changes::{self, Revoked},
@@ -75,6 +76,7 @@ impl Engine {
             return Ok(ResetReport { counts: counts(&gauge), generation: gauge.epoch });
         }
         let now = self.clock.now();
+        failpoints::pass("reset_before");
         let done = self
             .mutate(request, move |tx| {
                 Box::pin(async move {
@@ -95,12 +97,14 @@ impl Engine {
                     } else {
                         leases::settle(tx, &settlements, true).await?.into_iter().map(|(lease, _, _)| lease).collect()
                     };
+                    failpoints::midway("reset_midway");
                     let revoked = changes::reset(tx, key).await?;
                     let report = ResetReport { counts: counts(&gauge), generation: gauge.epoch + 1 };
                     Ok((report, Aftermath { revoked, unknown }))
                 })
             })
             .await?;
+        failpoints::pass("reset_after");
         if let Some(aftermath) = done.aftermath {
             self.announce_revoked(&aftermath.revoked, RevokeReason::CampaignChanged);
             self.announce_ended(aftermath.unknown, Some(RevokeReason::MaxDuration));

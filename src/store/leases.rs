@@ -11,10 +11,13 @@ use super::{
     Store, StoreError,
     leads::{Variables, state_of},
 };
-use crate::domain::{
-    ids::{CampaignKey, LeadId, LeaseId, ReplicaId, SessionId},
-    lead::{Facts, LeadState},
-    outcome::Outcome,
+use crate::{
+    domain::{
+        ids::{CampaignKey, LeadId, LeaseId, ReplicaId, SessionId},
+        lead::{Facts, LeadState},
+        outcome::Outcome,
+    },
+    failpoints,
 };
 
 /// A lead that is to be leased to a session.
@@ -280,6 +283,8 @@ impl Store {
         let promised: Vec<Option<DateTime<Utc>>> = items.iter().map(|i| i.promised).collect();
         let until: Vec<DateTime<Utc>> = items.iter().map(|i| i.open_until).collect();
         let rules: Vec<i32> = items.iter().map(|i| i.rules_version).collect();
+        failpoints::pass("grant_before");
+        failpoints::midway("grant_midway");
         let rows = client
             .query(
                 &statement,
@@ -289,6 +294,7 @@ impl Store {
                 ],
             )
             .await?;
+        failpoints::pass("grant_after");
         let granted_at = rows.first().map(|row| row.try_get("granted_at")).transpose()?;
         let verdicts = rows
             .iter()
@@ -327,7 +333,10 @@ impl Store {
         let sessions: Vec<Uuid> = items.iter().map(|i| i.session).collect();
         let leases: Vec<Uuid> = items.iter().map(|i| i.lease).collect();
         let nonces: Vec<Uuid> = items.iter().map(|i| i.nonce).collect();
+        failpoints::pass("begin_before");
+        failpoints::midway("begin_midway");
         let rows = client.query(&statement, &[&sessions, &leases, &nonces]).await?;
+        failpoints::pass("begin_after");
         rows.iter()
             .map(|row| {
                 let verdict = match row.try_get::<_, i16>("verdict")? {
@@ -350,7 +359,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn settle(&self, items: &[Settlement]) -> Result<Vec<(LeaseId, SessionId, LeadState)>, StoreError> {
-        settle(&self.client().await?, items, true).await
+        failpoints::pass("settle_before");
+        failpoints::midway("settle_midway");
+        settle(&self.client().await?, items, true).await.inspect(|_| failpoints::pass("settle_after"))
     }
 
     /// See [`release`].
@@ -363,6 +374,8 @@ impl Store {
         reason: i16,
         session: Option<SessionId>,
     ) -> Result<Vec<Released>, StoreError> {
-        release(&self.client().await?, leases, reason, session).await
+        failpoints::pass("release_before");
+        failpoints::midway("release_midway");
+        release(&self.client().await?, leases, reason, session).await.inspect(|_| failpoints::pass("release_after"))
     }
 }

@@ -12,10 +12,13 @@ use super::{
     Store, StoreError,
     leads::{Variables, finite},
 };
-use crate::domain::{
-    ids::{CampaignKey, LeadId, ReplicaId, ZoneId},
-    lead::{Facts, LeadState},
-    outcome::Outcome,
+use crate::{
+    domain::{
+        ids::{CampaignKey, LeadId, ReplicaId, ZoneId},
+        lead::{Facts, LeadState},
+        outcome::Outcome,
+    },
+    failpoints,
 };
 
 /// What a replica's memory holds of a lead that may be leased. Debug hides what is theirs.
@@ -174,9 +177,12 @@ impl Store {
                  from refill($1::int, $2::int, $3::int, $4::int, $5::int, $6::timestamptz[], $7::timestamptz[])",
             )
             .await?;
+        failpoints::pass("refill_before");
+        failpoints::midway("refill_midway");
         let row = client
             .query_one(&statement, &[&campaign, &owner, &rules_version, &want, &scan, &windows.opens, &windows.closes])
             .await?;
+        failpoints::pass("refill_after");
         let ready: Option<Vec<Uuid>> = row.try_get("ready")?;
         let refill = Refill {
             ready: Vec::new(),

@@ -24,13 +24,30 @@ pub enum Ring {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// A dialer has a lease in its hands.
-    Granted { lease: Uuid, session: Uuid, campaign: Uuid, lead: Uuid, number: String, attempt: i32, promised: bool, at: Micros },
+    Granted {
+        lease: Uuid,
+        session: Uuid,
+        campaign: Uuid,
+        lead: Uuid,
+        number: String,
+        attempt: i32,
+        promised: bool,
+        at: Micros,
+    },
     /// A session's demand. The engine may know the older one until it is answered by the next heartbeat.
     Slots { session: Uuid, slots: i32, at: Micros },
     /// A dialer has let go of a lease without a call: revoked, released, dropped, or forgotten with its process.
     Gone { lease: Uuid, at: Micros },
     /// A permit was asked for and given; `begun` is the engine's instant of it.
-    Permitted { lease: Uuid, session: Uuid, nonce: Uuid, begun: Micros, dial_within_micros: i64, asked: Micros, answered: Micros },
+    Permitted {
+        lease: Uuid,
+        session: Uuid,
+        nonce: Uuid,
+        begun: Micros,
+        dial_within_micros: i64,
+        asked: Micros,
+        answered: Micros,
+    },
     /// A permit was refused, or no answer came (`reason` is empty).
     NotPermitted { lease: Uuid, nonce: Uuid, reason: String, asked: Micros, answered: Option<Micros> },
     /// An outcome was reported. `verdict` is the wire's name of it, none when no answer came.

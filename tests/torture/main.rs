@@ -1,0 +1,35 @@
+//! The torture: dialers, operators and faults against engines, and an oracle that knows nothing of the engine's code.
+//!
+//! `torture` runs its trials. `torture carrier` is the simulated carrier; `torture check` is the oracle.
+#![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod carrier;
+mod history;
+mod log;
+
+use std::{env, process::ExitCode};
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    match env::args().nth(1).as_deref() {
+        Some("carrier") => {
+            let (listen, log) = (option("--listen").unwrap_or("127.0.0.1:0".into()), option("--log").unwrap());
+            carrier::run(listen.parse().unwrap(), log.into()).unwrap();
+            ExitCode::SUCCESS
+        }
+        _ => libtest_mimic::run(&Arguments::from_args(), trials()).exit_code(),
+    }
+}
+
+/// The value after a name on the command line.
+fn option(name: &str) -> Option<String> {
+    env::args().skip_while(|arg| arg != name).nth(1)
+}
+
+fn trials() -> Vec<Trial> {
+    vec![Trial::test("carrier::writes_what_rings", || {
+        carrier::writes_what_rings();
+        Ok(())
+    })]
+}

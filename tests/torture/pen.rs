@@ -1,0 +1,73 @@
+//! The pen of dialers, operators and faults: one line per event, and what a reader of the terminal should see.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    io::{self, Write as _},
+    path::Path,
+    sync::Mutex,
+    time::Instant,
+};
+
+use crate::{carrier::now, log::Event};
+
+/// Oddities that are printed; the rest are counted.
+const ODDITIES_MAX: usize = 20;
+
+pub struct Pen {
+    file: Mutex<File>,
+    started: Instant,
+    faults: Mutex<BTreeMap<String, usize>>,
+    oddities: Mutex<BTreeMap<String, usize>>,
+}
+
+impl Pen {
+    pub fn new(path: &Path) -> io::Result<Pen> {
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        Ok(Pen {
+            file: Mutex::new(file),
+            started: Instant::now(),
+            faults: Mutex::default(),
+            oddities: Mutex::default(),
+        })
+    }
+
+    pub fn write(&self, event: &Event) {
+        let mut line = serde_json::to_vec(event).unwrap();
+        line.push(b'\n');
+        self.file.lock().unwrap().write_all(&line).unwrap();
+    }
+
+    pub fn say(&self, what: &str) {
+        println!("{:>9.3}  {what}", self.started.elapsed().as_secs_f64());
+    }
+
+    /// A fault, now.
+    pub fn fault(&self, kind: &str, what: &str) {
+        self.say(&format!("{kind}: {what}"));
+        *self.faults.lock().unwrap().entry(kind.to_owned()).or_default() += 1;
+        self.write(&Event::Fault { kind: kind.to_owned(), what: what.to_owned(), at: now() });
+    }
+
+    /// Something that is worth a look, but breaks no guarantee by itself.
+    pub fn odd(&self, what: &str) {
+        let mut oddities = self.oddities.lock().unwrap();
+        let seen = oddities.entry(what.to_owned()).or_default();
+        *seen += 1;
+        if *seen == 1 && oddities.len() <= ODDITIES_MAX {
+            self.say(&format!("odd: {what}"));
+        }
+    }
+
+    /// How often each kind of fault was injected, and what was odd.
+    pub fn sum_up(&self) {
+        let faults = self.faults.lock().unwrap();
+        println!("\nfaults: {} of {} kinds", faults.values().sum::<usize>(), faults.len());
+        for (kind, count) in faults.iter() {
+            println!("{count:>5}  {kind}");
+        }
+        for (what, count) in self.oddities.lock().unwrap().iter() {
+            println!("{count:>5}  odd: {what}");
+        }
+    }
+}

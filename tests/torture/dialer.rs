@@ -36,7 +36,6 @@ const REFUSALS_MAX: u32 = 30;
 pub struct Dialer {
     pub name: String,
     pub seed: u64,
-    pub ports: Vec<u16>,
     pub carrier: SocketAddr,
     /// Leases from these; empty: from all.
     pub campaigns: Vec<String>,
@@ -99,7 +98,6 @@ impl Dialer {
             name: format!("dialer-{}", part.number),
             seed: part.seed,
             channels: part.ports.iter().map(|port| channel(*port)).collect(),
-            ports: part.ports,
             carrier,
             campaigns: part.campaigns,
             polls: part.number % 4 == 3,

@@ -201,7 +201,7 @@ impl Stage {
         let scene = &self.scene;
         let passes = match point.split('_').next() {
             Some("reset" | "import") => 0,
-            Some("release" | "refill") => rng.random_range(0..4),
+            Some("release" | "refill") => rng.random_range(0..3),
             _ => rng.random_range(0..25),
         };
         let campaign = scene.campaigns[rng.random_range(0..scene.campaigns.len())];

@@ -42,7 +42,7 @@ pub struct Files {
 
 impl Drop for Files {
     fn drop(&mut self) {
-        if self.keep.load(Ordering::Relaxed) {
+        if self.keep.load(Ordering::Relaxed) || std::env::var_os("STORM_KEEP").is_some() {
             println!("files: {}", self.dir.display());
         } else {
             let _ = std::fs::remove_dir_all(&self.dir);

@@ -26,6 +26,8 @@ use crate::{
 
 /// When nothing has changed for as long, nothing will.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// How often it is told what is waited for.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 /// Between two faults.
 const GAP: std::ops::Range<u64> = 100..1_100;
 
@@ -144,7 +146,7 @@ async fn ask(postgres: &Postgres, sql: &str) -> Vec<String> {
 
 /// Waits until `open` answers nothing; gives up when `progress` stands still.
 async fn wait_for_none(scene: &Scene, what: &str, open: &str, progress: &str) -> Findings {
-    let (mut seen, mut since) = (Vec::new(), Instant::now());
+    let (mut seen, mut since, mut told) = (Vec::new(), Instant::now(), Instant::now());
     loop {
         let left = ask(&scene.postgres, open).await;
         if left.is_empty() {
@@ -153,6 +155,10 @@ async fn wait_for_none(scene: &Scene, what: &str, open: &str, progress: &str) ->
         let state = ask(&scene.postgres, progress).await;
         if state != seen {
             (seen, since) = (state, Instant::now());
+        }
+        if told.elapsed() > TELL_EVERY {
+            scene.pen.say(&format!("{what}: {} left", left.len()));
+            told = Instant::now();
         }
         if since.elapsed() > PATIENCE {
             let shown: Vec<&str> = left.iter().take(10).map(String::as_str).collect();
@@ -182,7 +188,7 @@ async fn calm(scene: &Scene) -> Findings {
                 and (state in (1, 2, 3, 8) or state in (6, 7) and not_before is not null)";
     let progress = "select concat_ws(' ', campaign_id, eligible, ready, dialing, intent_no, no_answer, failed, scheduled, \
                     (select count(*) from call_attempt)) from gauge order by 1";
-    wait_for_none(scene, "leads that cannot finish", open, progress).await
+    wait_for_none(scene, "leads that are not finished", open, progress).await
 }
 
 /// Dialers stop; what they held ends by itself; the books are balanced.
@@ -194,7 +200,7 @@ async fn finish(scene: &Scene, mut dialers: JoinSet<()>) -> Findings {
         scene.pen.odd("a dialer did not stop");
     }
     let live = "select z::text from lease z";
-    findings.extend(wait_for_none(scene, "leaked slots", live, "select count(*)::text from lease").await);
+    findings.extend(wait_for_none(scene, "leases that do not end", live, "select count(*)::text from lease").await);
     let broken = ask(&scene.postgres, "select v::text from invariant_violation v").await;
     findings.extend(broken.into_iter().map(|row| format!("invariant broken: {row}")));
     let gauges = "select g::text from gauge g where dialing <> 0";

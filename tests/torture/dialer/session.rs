@@ -50,10 +50,6 @@ impl Session {
             .collect()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.hands.lock().unwrap().is_empty()
-    }
-
     /// Takes a lease into its hands; none: it is there already.
     pub fn take(&self, lease: Uuid) -> Option<CancellationToken> {
         let mut hands = self.hands.lock().unwrap();

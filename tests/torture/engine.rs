@@ -58,10 +58,12 @@ impl Engine {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dialplane"));
         command
             .args(["serve", "--listen", &format!("127.0.0.1:{}", self.port), "--database-url", &self.database_url])
+            // It ends with us, however we end.
+            .arg("--stop-with-stdin")
             .env_remove("DATABASE_URL")
             .env_remove("FAILPOINTS")
             .env("RUST_LOG", "info,tower_http=warn")
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
         state.armed = state.next.take();

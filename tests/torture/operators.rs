@@ -229,9 +229,13 @@ impl Operators {
     /// Imports numbers as one chunk, through this engine or any.
     pub async fn import(&self, campaign: Uuid, numbers: std::ops::Range<usize>, engine: Option<usize>) -> bool {
         let channel = engine.map_or_else(|| self.any(), |engine| self.channel(engine));
+        let count = numbers.len();
         let leads = numbers.map(|n| pb::NewLead { number: number(n), ..Default::default() }).collect();
         let request = pb::CreateLeadsRequest { campaign_id: campaign.to_string(), leads, ..Default::default() };
-        let (_, answered, _) = self.ask(CampaignServiceClient::new(channel).create_leads(request)).await;
+        let (asked, answered, answer) = self.ask(CampaignServiceClient::new(channel).create_leads(request)).await;
+        // Asked again after a doubt, those that were created are refused; none here is an upper bound.
+        let leads = answer.map_or(count as i64, |answer| i64::from(answer.created));
+        self.pen.write(&Event::Imported { campaign, leads, asked, answered });
         answered.is_some()
     }
 }

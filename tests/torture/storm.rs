@@ -57,7 +57,12 @@ impl Storm {
     /// Storms; the findings, if there are any, name the seed.
     pub fn run(self) -> Result<(), String> {
         let runtime = Runtime::new().unwrap();
-        let findings = runtime.block_on(self.blow());
+        let findings = runtime.block_on(async {
+            tokio::select! {
+                findings = self.blow() => findings,
+                _ = tokio::signal::ctrl_c() => vec!["interrupted".to_owned()],
+            }
+        });
         runtime.shutdown_timeout(Duration::from_secs(5));
         if findings.is_empty() {
             println!("SEED={}: nothing is broken", self.seed);

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use dialplane::pb;
@@ -30,16 +33,23 @@ struct Hand {
 pub struct Session {
     pub id: Uuid,
     hands: Mutex<HashMap<Uuid, Hand>>,
+    twice: AtomicBool,
 }
 
 impl Session {
     pub fn new() -> Arc<Session> {
-        Arc::new(Session { id: Uuid::new_v4(), hands: Mutex::default() })
+        Arc::new(Session { id: Uuid::new_v4(), hands: Mutex::default(), twice: AtomicBool::new(false) })
     }
 
     /// Another process's view of it.
     pub fn twin(&self) -> Arc<Session> {
-        Arc::new(Session { id: self.id, hands: Mutex::default() })
+        self.twice.store(true, Ordering::Relaxed);
+        Arc::new(Session { id: self.id, hands: Mutex::default(), twice: AtomicBool::new(true) })
+    }
+
+    /// Whether another process has it, or had.
+    pub fn runs_twice(&self) -> bool {
+        self.twice.load(Ordering::Relaxed)
     }
 
     pub fn held(&self) -> Vec<pb::HeldLease> {

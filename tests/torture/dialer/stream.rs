@@ -13,7 +13,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use super::{Dialer, End, SESSION_TTL, session::Session};
-use crate::{behaviour::Behaviour, carrier::now, log::Event};
+use crate::{
+    behaviour::Behaviour,
+    carrier::now,
+    log::{Event, Micros},
+};
 
 const TURN: Duration = Duration::from_millis(50);
 /// Heartbeats until Opened tells the ttl.
@@ -28,13 +32,52 @@ struct Conversation {
     heard: Instant,
     said: Instant,
     heartbeat: Duration,
+    beats: Beats,
+}
+
+/// Which heartbeats were answered, and whether one of them tells that the engine knows the demand.
+#[derive(Default)]
+struct Beats {
+    said: u64,
+    answered: u64,
+    /// The first heartbeat after the latest demand, and when it was said.
+    proof: Option<(u64, Micros)>,
+    /// A demand was told, and no heartbeat since.
+    owed: bool,
 }
 
 impl Conversation {
     /// What does not fit is lost: an engine that takes nothing in hears nothing.
-    fn say(&mut self, what: Say) {
+    fn say(&mut self, what: Say) -> bool {
         self.said = Instant::now();
-        let _ = self.to_engine.try_send(pb::LeaseCallsRequest { message: Some(what) });
+        self.to_engine.try_send(pb::LeaseCallsRequest { message: Some(what) }).is_ok()
+    }
+
+    fn beat(&mut self) {
+        let asked = now();
+        if !self.say(Say::Heartbeat(pb::Heartbeat {})) {
+            return;
+        }
+        self.beats.said += 1;
+        if std::mem::take(&mut self.beats.owed) {
+            self.beats.proof = Some((self.beats.said, asked));
+        }
+    }
+
+    fn demand(&mut self, slots: i32) {
+        // A demand that was not told stays unproven.
+        self.beats.owed = self.say(Say::Slots(pb::Slots { slots }));
+        self.beats.proof = None;
+    }
+
+    /// The instant of asking, when this answer proves that the engine knows the demand.
+    fn acknowledged(&mut self) -> Option<Micros> {
+        self.beats.answered += 1;
+        let (beat, asked) = self.beats.proof?;
+        (self.beats.answered >= beat).then(|| {
+            self.beats.proof = None;
+            asked
+        })
     }
 }
 
@@ -93,6 +136,7 @@ impl Dialer {
                 heard: Instant::now(),
                 said: Instant::now(),
                 heartbeat: FIRST_HEARTBEATS,
+                beats: Beats { owed: true, ..Beats::default() },
             }),
         }
     }
@@ -103,12 +147,12 @@ impl Dialer {
             return Some(end);
         }
         if talk.said.elapsed() >= talk.heartbeat {
-            talk.say(Say::Heartbeat(pb::Heartbeat {}));
+            talk.beat();
         }
         if rng.random_bool(DEMAND_CHANGES) {
             let slots = if self.is_calm() { self.slots } else { rng.random_range(0..=self.slots) };
             self.pen.write(&Event::Slots { session: session.id, slots, at: now() });
-            talk.say(Say::Slots(pb::Slots { slots }));
+            talk.demand(slots);
         }
         let is_deaf = self.behaviours.is(Behaviour::NeverReads);
         if is_deaf {
@@ -138,7 +182,14 @@ impl Dialer {
             }
             Heard::Revoked(revoked) => self.revoked(session, &revoked),
             Heard::GoAway(_) => return Some(End::Elsewhere),
-            Heard::Throttled(_) | Heard::HeartbeatAck(_) => {}
+            Heard::HeartbeatAck(_) => {
+                if let Some(asked) = talk.acknowledged()
+                    && !session.runs_twice()
+                {
+                    self.pen.write(&Event::Heard { session: session.id, asked, answered: now() });
+                }
+            }
+            Heard::Throttled(_) => {}
         }
         None
     }

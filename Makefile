@@ -20,6 +20,10 @@ demo: packages ## see it work: a private engine, leads and dialers; options in A
 test: packages ## all tests of the engine
 	cargo test $(LOCKED)
 
+.PHONY: torture
+torture: packages ## a storm of faults and its verdict; SEED=7 MINUTES=3, PINNED=1: under an old snapshot
+	cargo test $(LOCKED) --test torture -- storm $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(PINNED),--pinned-snapshot)
+
 .PHONY: test-clients
 test-clients: packages ## clients in other languages against a running engine
 	scripts/test-clients.sh

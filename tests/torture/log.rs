@@ -3,7 +3,11 @@
 //!
 //! Instants are microseconds since 1970 of the machine's clock, which the database and every process share. An action of
 //! ours has two: before it was asked (`asked`) and after it was answered (`answered`); none when no answer came: then it
-//! may have happened at any time since, or never.
+//! may have happened at any time since, or never. Only a success is an answer: an error, or a doubt, is none. `at` is
+//! taken before the act.
+//!
+//! The checker takes for granted that a campaign's max_attempts and max_duration never change during a storm, and that
+//! each `Reset` with an answer is a request of its own.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -36,6 +40,9 @@ pub enum Event {
     },
     /// A session's demand. The engine may know the older one until it is answered by the next heartbeat.
     Slots { session: Uuid, slots: i32, at: Micros },
+    /// A heartbeat sent after the latest `Slots` of the session was answered: the engine knows the new demand. Never
+    /// written for a session that runs twice. Without it a lowered demand is not checked.
+    Heard { session: Uuid, asked: Micros, answered: Micros },
     /// A dialer has let go of a lease without a call: revoked, released, dropped, or forgotten with its process.
     Gone { lease: Uuid, at: Micros },
     /// A permit was asked for and given; `begun` is the engine's instant of it.
@@ -62,6 +69,8 @@ pub enum Event {
     Reset { campaign: Uuid, asked: Micros, answered: Option<Micros> },
     /// A number was suppressed, or is no more.
     Suppression { number: String, suppressed: bool, asked: Micros, answered: Option<Micros> },
+    /// Leads were created; without an answer some of them may have been.
+    Imported { campaign: Uuid, leads: i64, asked: Micros, answered: Option<Micros> },
     /// An operator revoked a lease.
     Revoked { lease: Uuid, asked: Micros, answered: Option<Micros> },
     /// A fault was injected: its kind, and what exactly.

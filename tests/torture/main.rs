@@ -1,10 +1,12 @@
 //! The torture: dialers, operators and faults against engines, and an oracle that knows nothing of the engine's code.
 //!
-//! `torture` runs its trials. `torture carrier` is the simulated carrier; `torture check` is the oracle.
+//! `torture` runs its trials. `torture storm` is one storm from its seed to its verdict; `torture carrier` is the simulated
+//! carrier; `torture check` is the oracle.
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod behaviour;
 mod carrier;
+mod checker;
 mod dialer;
 mod engine;
 mod faults;
@@ -12,6 +14,7 @@ mod history;
 mod log;
 mod operators;
 mod pen;
+mod planted;
 mod postgres;
 mod proxy;
 mod scene;
@@ -28,6 +31,7 @@ fn main() -> ExitCode {
             carrier::run(listen.parse().unwrap(), log.into()).unwrap();
             ExitCode::SUCCESS
         }
+        Some("check") => check(),
         Some("storm") => storm().main(),
         _ => libtest_mimic::run(&Arguments::from_args(), trials()).exit_code(),
     }
@@ -48,9 +52,28 @@ fn storm() -> storm::Storm {
     }
 }
 
+/// The oracle over what a storm left: prints its verdict. `--history` may name several logs, parted by commas.
+fn check() -> ExitCode {
+    let [carrier, events, database] = ["--carrier-log", "--history", "--database"]
+        .map(|name| option(name).unwrap_or_else(|| panic!("{name} is missing")));
+    let events: Vec<&str> = events.split(',').collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let history = runtime.block_on(history::History::read(carrier.as_ref(), &events, &database)).unwrap();
+    let verdict = checker::check(&history);
+    println!("{verdict}");
+    if verdict.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+const CARRIER: (&str, fn()) = ("carrier::writes_what_rings", carrier::writes_what_rings);
+const STORM: (&str, fn()) = ("storm::on_fixed_seeds", storm::on_fixed_seeds);
+
 fn trials() -> Vec<Trial> {
-    vec![Trial::test("carrier::writes_what_rings", || {
-        carrier::writes_what_rings();
-        Ok(())
-    })]
+    let trial = |(name, run): &(&'static str, fn())| {
+        let run = *run;
+        Trial::test(*name, move || {
+            run();
+            Ok(())
+        })
+    };
+    [&CARRIER, &STORM].into_iter().chain(planted::all()).map(trial).collect()
 }

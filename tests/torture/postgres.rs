@@ -43,12 +43,14 @@ impl Postgres {
         self.dir.join("socket/.s.PGSQL.5432")
     }
 
-    /// A connection past all links.
-    pub async fn connect(&self) -> Result<Client, tokio_postgres::Error> {
+    /// Past all links.
+    pub fn url(&self) -> String {
         let socket = self.dir.join("socket");
-        let url =
-            format!("host='{}' port=5432 user=dialplane dbname=dialplane application_name=storm", socket.display());
-        let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
+        format!("host='{}' port=5432 user=dialplane dbname=dialplane application_name=storm", socket.display())
+    }
+
+    pub async fn connect(&self) -> Result<Client, tokio_postgres::Error> {
+        let (client, connection) = tokio_postgres::connect(&self.url(), NoTls).await?;
         tokio::spawn(connection);
         Ok(client)
     }

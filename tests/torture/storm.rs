@@ -182,7 +182,7 @@ async fn wait_for_none(scene: &Scene, what: &str, open: &str, progress: &str) ->
             (seen, since) = (state, Instant::now());
         }
         if told.elapsed() > TELL_EVERY {
-            scene.pen.say(&format!("{what}: {} left", left.len()));
+            scene.pen.say(&format!("{what}: {} left, such as {}", left.len(), left[0]));
             told = Instant::now();
         }
         if since.elapsed() > PATIENCE {

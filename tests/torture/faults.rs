@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use nix::sys::signal::Signal;
 use rand::{Rng as _, rngs::StdRng};
-use tokio::{sync::Mutex, time::sleep};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep},
+};
 
 use dialplane::failpoints;
 
@@ -15,6 +18,10 @@ use crate::{
     proxy::{Direction, Link},
     scene::{CAP, DIALERS, ENGINES, LEADS, Scene},
 };
+
+/// Permits after which the world has recovered from a fault, and how long that is waited for.
+const RECOVERED: usize = 15;
+const RECOVERY_MAX: Duration = Duration::from_secs(6);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -100,6 +107,8 @@ impl Kind {
 /// What the faults strike. One at a time may have the database, and one an engine's life.
 pub struct Stage {
     pub scene: Arc<Scene>,
+    /// Faults that have not begun by then are left out.
+    over: Instant,
     database: Mutex<()>,
     engines: Mutex<()>,
     /// One at a time: each ends by restoring what it changed.
@@ -114,9 +123,10 @@ fn millis(rng: &mut StdRng, range: std::ops::Range<u64>) -> Duration {
 }
 
 impl Stage {
-    pub fn new(scene: Arc<Scene>) -> Stage {
+    pub fn new(scene: Arc<Scene>, over: Instant) -> Stage {
         Stage {
             scene,
+            over,
             database: Mutex::default(),
             engines: Mutex::default(),
             cap: Mutex::default(),
@@ -128,6 +138,15 @@ impl Stage {
 
     fn fault(&self, kind: Kind, what: &str) {
         self.scene.pen.fault(&kind.name(), what);
+    }
+
+    /// Waits until calls go on: a world that is always down is not stormy.
+    async fn recovered(&self) {
+        let before = self.scene.pen.permits();
+        let since = Instant::now();
+        while self.scene.pen.permits() < before + RECOVERED && since.elapsed() < RECOVERY_MAX {
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Strikes, and returns when it is healed.
@@ -171,6 +190,9 @@ impl Stage {
 
     async fn engine(&self, kind: Kind, rng: &mut StdRng) {
         let _one = self.engines.lock().await;
+        if Instant::now() > self.over {
+            return;
+        }
         let number = rng.random_range(0..ENGINES);
         let engine = &self.scene.engines[number];
         match kind {
@@ -194,6 +216,7 @@ impl Stage {
                 }
             }
         }
+        self.recovered().await;
     }
 
     /// Starts an engine that dies at a point, and gives it reason to pass there.
@@ -202,7 +225,7 @@ impl Stage {
         let passes = match point.split('_').next() {
             Some("reset" | "import") => 0,
             Some("release" | "refill") => rng.random_range(0..3),
-            _ => rng.random_range(0..25),
+            _ => rng.random_range(0..8),
         };
         let campaign = scene.campaigns[rng.random_range(0..scene.campaigns.len())];
         self.fault(kind, &format!("engine-{number}, after {passes} passes"));
@@ -231,6 +254,9 @@ impl Stage {
 
     async fn postgres(&self, kind: Kind, rng: &mut StdRng) {
         let _one = self.database.lock().await;
+        if Instant::now() > self.over {
+            return;
+        }
         let postgres = &self.scene.postgres;
         match kind {
             Kind::PostgresKilled => {
@@ -267,6 +293,7 @@ impl Stage {
                 let _ = ended;
             }
         }
+        self.recovered().await;
     }
 
     async fn link(&self, link: &Link, trouble: Trouble, during: Duration) {

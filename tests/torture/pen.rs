@@ -5,7 +5,10 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Write as _},
     path::Path,
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Instant,
 };
 
@@ -19,6 +22,7 @@ pub struct Pen {
     started: Instant,
     faults: Mutex<BTreeMap<String, usize>>,
     oddities: Mutex<BTreeMap<String, usize>>,
+    permits: AtomicUsize,
 }
 
 impl Pen {
@@ -29,13 +33,22 @@ impl Pen {
             started: Instant::now(),
             faults: Mutex::default(),
             oddities: Mutex::default(),
+            permits: AtomicUsize::new(0),
         })
     }
 
     pub fn write(&self, event: &Event) {
+        if matches!(event, Event::Permitted { .. }) {
+            self.permits.fetch_add(1, Ordering::Relaxed);
+        }
         let mut line = serde_json::to_vec(event).unwrap();
         line.push(b'\n');
         self.file.lock().unwrap().write_all(&line).unwrap();
+    }
+
+    /// Permits so far.
+    pub fn permits(&self) -> usize {
+        self.permits.load(Ordering::Relaxed)
     }
 
     pub fn say(&self, what: &str) {

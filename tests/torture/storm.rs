@@ -102,12 +102,12 @@ impl Storm {
     /// Every kind once, in the seed's order, then every kind again, until the time is over.
     async fn strike(self, scene: &Arc<Scene>) {
         let mut rng = StdRng::seed_from_u64(self.seed);
-        let stage = Arc::new(Stage::new(Arc::clone(scene)));
         let mut faults = JoinSet::new();
         let mut bag: Vec<Kind> = Vec::new();
         // The first calls are under way.
         sleep(Duration::from_secs(2)).await;
         let over = Instant::now() + self.length;
+        let stage = Arc::new(Stage::new(Arc::clone(scene), over));
         while Instant::now() < over {
             if bag.is_empty() {
                 bag = Kind::all();

@@ -22,7 +22,7 @@ const HOUR: Micros = 3_600_000_000;
 /// Longer than a call may last.
 const LATE: std::ops::Range<u64> = 5_500..9_000;
 /// After so many unanswered requests it is given up: the engine settles the call by itself.
-const TRIES_MAX: u32 = 60;
+const TRIES_MAX: u32 = 200;
 
 fn timestamp(at: Micros) -> prost_types::Timestamp {
     prost_types::Timestamp {

@@ -7,7 +7,9 @@
 //! taken before the act.
 //!
 //! The checker takes for granted that a campaign's max_attempts and max_duration never change during a storm, and that
-//! each `Reset` with an answer is a request of its own.
+//! each `Reset` with an answer is a request of its own. An act without an answer is uncertain for ever, which dulls every
+//! later verdict about what it changed: better ask again with the same request_id until there is an answer, and write down
+//! one event, from the first question to the last answer.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

@@ -148,14 +148,18 @@ fn two_leases_of_a_lead() {
 }
 
 fn a_long_lease_around_short_ones() {
-    fires(2, "of one lead live at 1830", |h| {
-        h.whole_call(8, A, 1100 + 700).whole_call(9, A, 1830);
-        h.lease(8).ended = Some(1805);
-        h.forget(|event| !matches!(event, Event::EngineCap { .. } | Event::Permitted { .. } | Event::Reported { .. }));
+    // A's lease lives until 1880; a short one within it hides nothing of it.
+    let short = |h: &mut History, call, granted, ended| {
+        h.call(call, A, granted).lease(call).ended = Some(ended);
+        h.lease(call).begun = None;
+        h.forget(|event| matches!(event, Event::Permitted { lease, .. } if *lease == lease_id(call)));
+    };
+    fires(2, "00000000-0000-0000-0000-000000010009 of one lead live at 1830", |h| {
         h.records.engine_cap = 9;
-        h.tell(cap(9, 30, Some(40))).rings.truncate(6);
-        (h.lease(8).begun, h.lease(9).begun) = (None, None);
-        h.forget(|event| matches!(event, Event::Permitted { lease, .. } if [lease_id(8), lease_id(9)].contains(lease)));
+        h.tell(cap(9, 30, Some(40))).tell(Event::Slots { session: SESSION, slots: 9, at: 91 });
+        no_campaign_cap(h);
+        short(h, 8, 1800, 1805);
+        short(h, 9, 1830, 1835);
     });
 }
 
@@ -352,14 +356,29 @@ fn a_lowered_demand() {
     };
     // Not heard by the engine, as far as we know: the older demand counts.
     silent(|h| lowered(h, 4));
-    let heard = Event::Heard { session: SESSION, asked: 4050, answered: 4100 };
+    let heard = |asked| Event::Heard { session: SESSION, asked, answered: 4100 };
     // Two grants may have been on their way.
     silent(|h| {
         lowered(h, 2);
-        h.tell(heard.clone());
+        h.tell(heard(4050));
     });
     fires(8, "holds 2 leases at 5400, it asked for 1", |h| {
+        lowered(h, 3);
+        h.tell(heard(4050));
+    });
+    // It was answered at the instant of the first grant: that one may have been on its way, too, and one more.
+    silent(|h| {
+        lowered(h, 3);
+        h.tell(Event::Heard { session: SESSION, asked: 4050, answered: 4200 });
+    });
+    // The heartbeat may have gone before the demand.
+    silent(|h| {
         lowered(h, 4);
-        h.tell(heard.clone());
+        h.tell(heard(4000));
+    });
+    // The latest heartbeat tells, not the first.
+    fires(8, "holds 2 leases at 5400, it asked for 1", |h| {
+        lowered(h, 3);
+        h.tell(Event::Heard { session: SESSION, asked: 3990, answered: 3995 }).tell(heard(4050));
     });
 }

@@ -30,11 +30,11 @@ pub fn number(lead: usize) -> String {
 
 /// The lease of a call.
 pub fn lease_id(call: usize) -> Uuid {
-    Uuid::from_u128(0x1ea5e_0000 + call as u128)
+    Uuid::from_u128(0x1_0000 + call as u128)
 }
 
 pub fn lead_id(lead: usize) -> Uuid {
-    Uuid::from_u128(0x1ead_0000 + lead as u128)
+    Uuid::from_u128(0x2_0000 + lead as u128)
 }
 
 pub fn clean() -> History {

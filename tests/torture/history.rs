@@ -3,6 +3,10 @@
 
 use std::{collections::BTreeSet, error::Error, fs, io, path::Path};
 
+use dialplane::{
+    embedded::{EmbeddedOptions, EmbeddedPostgres},
+    store::Store,
+};
 use serde::de::DeserializeOwned;
 use tokio_postgres::{Client, NoTls, Row};
 use uuid::Uuid;
@@ -210,4 +214,64 @@ async fn broken(sql: &Client) -> Result<Vec<String>, tokio_postgres::Error> {
     let rows =
         sql.query("select violation || ' in campaign ' || campaign_id || ': ' || detail from invariant_violation", &[]);
     Ok(rows.await?.iter().map(|row| row.get(0)).collect())
+}
+
+/// Rows of every kind, as the engine would write them.
+const ROWS: &str = "\
+insert into campaign (public_id, name, state, state_since, rules, max_attempts, max_concurrency, begin_within, max_duration, \
+    created_at, updated_at) \
+values ('00000000-0000-0000-0000-00000000000c', 'c', 2, now(), '{}', 3, 7, '30 s', '1.5 s', now(), now()); \
+insert into gauge (campaign_id, epoch, no_answer, dialing) select campaign_id, 4, 1, 1 from campaign; \
+insert into lead (campaign_id, lead_id, number, created_at, updated_at, rank, state) \
+select campaign_id, ('00000000-0000-0000-0000-00000000000' || n)::uuid, 12025550100 + n, now(), now(), 1, 6 \
+from campaign, generate_series(1, 2) as n; \
+insert into lease (lease_id, lead_id, session_id, nonce, number, granted_at, not_after, deadline, begun_at, campaign_id, epoch, \
+    seq, attempts, state) \
+select '00000000-0000-0000-0000-0000000000a2', '00000000-0000-0000-0000-000000000002', gen_random_uuid(), \
+    '00000000-0000-0000-0000-0000000000b2', 12025550102, to_timestamp(1), now(), now(), to_timestamp(1.000002), campaign_id, \
+    4, 1, 0, 1 from campaign; \
+insert into call_attempt (lease_id, lead_id, session_id, campaign_id, seq, attempt_number, granted_at, begun_at, ended_at, \
+    outcome, epoch, counted) \
+select '00000000-0000-0000-0000-0000000000a1', '00000000-0000-0000-0000-000000000001', gen_random_uuid(), campaign_id, 1, 1, \
+    '2026-11-20 12:00:00.123456Z', null, '2026-11-20 12:00:01.123457Z', 5, 3, true from campaign; \
+insert into attempt_report (lease_id, received_at, outcome, verdict) \
+values ('00000000-0000-0000-0000-0000000000a1', now(), 5, 1); \
+insert into suppression (number, reason, created_at) values (12025550101, '', now()); \
+insert into setting (max_concurrency, tick_interval_ms, buffer_factor, batch_size, session_ttl_ms, receipt_within_ms, dial_within_ms) \
+values (9, 1, 1, 1, 1, 1, 1) on conflict (one) do update set max_concurrency = 9";
+
+/// The history's own test: every record of a real database is read as it stands there.
+pub fn reads_the_engines_records() {
+    let dir = std::env::temp_dir().join(format!("dialplane-it-{}-{}", std::process::id(), Uuid::new_v4().simple()));
+    let options = EmbeddedOptions { durable: false, ..EmbeddedOptions::default() };
+    let server = EmbeddedPostgres::start_with(&dir, &options).unwrap();
+    let url = server.connection_string("dialplane");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let records = runtime.block_on(async {
+        Store::new(&url, 1).unwrap().migrate().await.unwrap();
+        let (sql, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        sql.batch_execute(ROWS).await.unwrap();
+        Records::read(&url).await.unwrap()
+    });
+    let id = Uuid::from_u128;
+    let [live, ended] = &records.leases[..] else { panic!("{:?}", records.leases) };
+    assert_eq!((live.id, live.lead, live.campaign, live.number), (id(0xa2), id(2), id(0xc), 12_025_550_102));
+    assert_eq!((live.granted, live.begun, live.ended), (1_000_000, Some(1_000_002), None));
+    assert_eq!((live.nonce, live.outcome, live.generation), (Some(id(0xb2)), None, 4));
+    // An ended lease has the number of its lead.
+    assert_eq!((ended.id, ended.lead, ended.campaign, ended.number), (id(0xa1), id(1), id(0xc), 12_025_550_101));
+    assert_eq!((ended.granted, ended.begun, ended.ended), (1_795_176_000_123_456, None, Some(1_795_176_001_123_457)));
+    assert_eq!((ended.outcome, ended.counted, ended.by_engine, ended.generation), (Some(5), true, false, 3));
+    let [campaign] = &records.campaigns[..] else { panic!("{:?}", records.campaigns) };
+    assert_eq!((campaign.id, campaign.state, campaign.cap, campaign.max_attempts), (id(0xc), 2, Some(7), 3));
+    assert_eq!((campaign.max_duration_micros, campaign.generation), (1_500_000, 4));
+    assert_eq!((campaign.dialing, campaign.leads, records.engine_cap, records.engine_dialing), (1, 2, 9, 0));
+    let [report] = &records.reports[..] else { panic!("{:?}", records.reports) };
+    assert_eq!((report.lease, report.outcome, report.verdict), (id(0xa1), 5, 1));
+    assert_eq!((records.leads.len(), records.leads[0].state, records.suppressed.len()), (2, 6, 1));
+    // The engine's gauge was not told of the lease.
+    assert!(records.broken.iter().any(|row| row.starts_with("engine gauge differs from live leases")), "{records:?}");
+    drop(server);
+    std::fs::remove_dir_all(&dir).unwrap();
 }

@@ -125,6 +125,7 @@ fn a_permit_after_a_revocation() {
 
 fn a_permit_before_the_grant() {
     fires(3, "before it was granted", |h| h.lease(C).granted = 3101);
+    silent(|h| h.lease(C).granted = 3100);
 }
 
 fn a_permit_after_do_not_call() {
@@ -183,6 +184,9 @@ fn a_lower_outcome_stands() {
 fn an_outranked_outcome_that_was_lost() {
     fires(5, "was OUTRANKED and is not on record", |h| {
         h.answer(C, "BUSY", "OUTRANKED", 4000);
+    });
+    fires(5, "was OUTRANKED and is not on record", |h| {
+        h.answer(C, "BUSY", "OUTRANKED", 4000).file(C, 1, 1).file(C, 5, 4);
     });
     silent(|h| {
         h.answer(C, "BUSY", "OUTRANKED", 4000).file(C, 1, 1).file(C, 7, 4);

@@ -4,13 +4,14 @@
 mod acts;
 mod intervals;
 mod records;
+mod slots;
 mod story;
 
 use crate::{checker::check, history::History};
 
 /// Every trial, by name.
 pub fn all() -> impl Iterator<Item = &'static (&'static str, fn())> {
-    intervals::ALL.iter().chain(acts::ALL).chain(records::ALL)
+    intervals::ALL.iter().chain(acts::ALL).chain(records::ALL).chain(slots::ALL)
 }
 
 /// The checker finds exactly this guarantee broken, and says so in these words.

@@ -3,7 +3,7 @@
 
 use super::{
     fires, silent,
-    story::{A, B, CAMPAIGN, NOT_PLACED, UNKNOWN, lease_id},
+    story::{A, B, C, CAMPAIGN, NOT_PLACED, UNKNOWN, lease_id},
 };
 use crate::{
     checker::check,
@@ -20,6 +20,7 @@ pub const ALL: &[(&str, fn())] = &[
     ("planted::an_attempt_too_many", an_attempt_too_many),
     ("planted::attempts_that_do_not_count", attempts_that_do_not_count),
     ("planted::a_generation_that_nobody_opened", a_generation_that_nobody_opened),
+    ("planted::a_reset_at_the_instant_of_a_grant", a_reset_at_the_instant_of_a_grant),
     ("planted::a_reset_that_was_lost", a_reset_that_was_lost),
     ("planted::a_lease_that_never_ended", a_lease_that_never_ended),
     ("planted::gauges_that_never_came_back", gauges_that_never_came_back),
@@ -110,6 +111,18 @@ fn attempts_that_do_not_count() {
     after(|h| {
         h.file(10, NOT_PLACED, 1).file(10, 5, 3);
     });
+    // It ended without an outcome: what came late is history only, whatever came after.
+    after(|h| {
+        h.forget(|event| matches!(event, Event::Reported { lease, .. } if *lease == lease_id(10)));
+        h.file(10, 7, 5).file(10, 5, 3);
+    });
+    // Told without a permit, it counts all the same.
+    fires(7, "had 2 attempts of 2", |h| {
+        calls(h, 2);
+        h.rings.truncate(6);
+        h.lease(10).begun = None;
+        h.forget(|event| matches!(event, Event::Permitted { lease, .. } if *lease == lease_id(10)));
+    });
     // UNKNOWN counts, and what came late counts as it did.
     fires(7, "had 2 attempts of 2", |h| {
         calls(h, 2);
@@ -130,6 +143,25 @@ fn a_generation_that_nobody_opened() {
     silent(|h| {
         h.tell(Event::Reset { campaign: CAMPAIGN, asked: 900, answered: None });
         h.lease(B).generation = 1;
+    });
+}
+
+/// At the same microsecond nobody knows which came first.
+fn a_reset_at_the_instant_of_a_grant() {
+    let reset = |h: &mut History, asked, answered| {
+        h.tell(Event::Reset { campaign: CAMPAIGN, asked, answered: Some(answered) });
+        h.records.campaigns[0].generation = 1;
+        h.lease(C).generation = 1;
+    };
+    silent(|h| reset(h, 2000, 3000));
+    silent(|h| {
+        reset(h, 2000, 3000);
+        h.lease(C).generation = 0;
+    });
+    silent(|h| reset(h, 3000, 3010));
+    fires(7, "is of generation 0, resets make it 1..=1", |h| {
+        reset(h, 2000, 2999);
+        h.lease(C).generation = 0;
     });
 }
 

@@ -7,6 +7,7 @@ mod campaigns;
 mod crash;
 mod first_call;
 mod imports;
+mod interleavings;
 mod leads;
 mod outcomes;
 mod polls;

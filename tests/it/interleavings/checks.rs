@@ -6,9 +6,11 @@ use dialplane::domain::ids::LeaseId;
 
 use super::stage::Stage;
 
-/// Broken rules besides `invariant_violation`. $1: every lease that was ever granted here.
-const BROKEN: &str = "
-    select 'a lease lives and is over' as rule, lease_id::text as detail from lease join call_attempt using (lease_id)
+/// Broken rules. $1: every lease that was ever granted here.
+pub const BROKEN: &str = "
+    select violation as rule, format('campaign %s: %s', campaign_id, detail) as detail from invariant_violation
+    union all
+    select 'a lease lives and is over', lease_id::text from lease join call_attempt using (lease_id)
     union all
     select 'a lease is gone without a trace', k.lease_id::text from unnest($1::uuid[]) as k (lease_id)
     where not exists (select from lease z where z.lease_id = k.lease_id)
@@ -55,7 +57,7 @@ const BROKEN: &str = "
     select 'two leases of one number', number::text from lease group by number having count(*) > 1";
 
 /// Everything that people or the engine could tell apart, but ids of new leases, instants, and bounds of searches.
-const PICTURE: &str = "
+pub const PICTURE: &str = "
     select line from (
         select format('lead %s/%s: state %s, attempts %s of %s, blocked %s, do_not_call %s, promise %s, waits %s for %s, '
             'last %s, conversation %s, returned %s, rank %s', campaign_id, l.number, v.state, v.attempts, v.attempts_total,
@@ -94,17 +96,15 @@ const PICTURE: &str = "
 impl Stage {
     /// Every broken rule; `granted` are the leases that the scene made.
     pub async fn broken(&self, granted: &[LeaseId]) -> Vec<String> {
-        let mut broken = self.database.violations().await;
         let built = self.earlier.values().chain(self.leases.values()).chain(&self.ended).chain(granted);
         let known: Vec<LeaseId> = built.copied().collect::<HashSet<_>>().into_iter().collect();
-        let rows = self.database.sql.query(BROKEN, &[&known]).await.unwrap();
-        broken.extend(rows.iter().map(|row| format!("{}: {}", row.get::<_, &str>(0), row.get::<_, &str>(1))));
-        broken
+        let rows = self.database.sql.query(&self.looks[0], &[&known]).await.unwrap();
+        rows.iter().map(|row| format!("{}: {}", row.get::<_, &str>(0), row.get::<_, &str>(1))).collect()
     }
 
     /// How everything stands, line by line.
     pub async fn picture(&self) -> Vec<String> {
-        self.database.sql.query(PICTURE, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+        self.database.sql.query(&self.looks[1], &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
     }
 }
 

@@ -1,13 +1,19 @@
 //! A connection of its own for one side of a pair. The store has this one connection and no other, so whatever the store does
 //! between `begin` and `commit` is one transaction, by the very statements that the engine sends.
 
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
 use dialplane::store::{Store, StoreError};
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Statement};
 
 use super::{
     actions::{Action, Answer},
     stage::Stage,
 };
+use crate::support::database::connect;
 
 /// How often the engine tries what met a deadlock.
 const TRIES_MAX: usize = 5;
@@ -15,13 +21,22 @@ const TRIES_MAX: usize = 5;
 pub struct Line {
     pub store: Store,
     pub pid: i32,
+    /// How often something was tried again.
+    pub again: AtomicUsize,
 }
 
 impl Line {
     pub async fn open(url: &str) -> Line {
         let store = Store::new(url, 1).unwrap();
         let pid = store.client().await.unwrap().query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
-        Line { store, pid }
+        let line = Line { store, pid, again: AtomicUsize::new(0) };
+        // Who meets a deadlock shall not wait a second for it; a starved machine is no failure.
+        line.execute(
+            "set deadlock_timeout = '20ms'; set idle_in_transaction_session_timeout = 0; set lock_timeout = 0",
+        )
+        .await
+        .unwrap();
+        line
     }
 
     pub async fn execute(&self, sql: &str) -> Result<(), StoreError> {
@@ -40,6 +55,7 @@ impl Line {
                 }
                 Err(StoreError::Again) if tries < TRIES_MAX => {
                     tries += 1;
+                    self.again.fetch_add(1, Ordering::Relaxed);
                     self.execute("rollback").await?;
                 }
                 Err(error) => {
@@ -51,8 +67,24 @@ impl Line {
     }
 }
 
-/// Returns once `waiter` waits for a lock that `holder` has, and so can go on only when `holder` has ended.
-pub async fn until_waiting(probe: &Client, waiter: i32, holder: i32) {
-    let sql = probe.prepare("select $2::int = any (pg_blocking_pids($1::int))").await.unwrap();
-    while !probe.query_one(&sql, &[&waiter, &holder]).await.unwrap().get::<_, bool>(0) {}
+/// Looks from outside whether a line waits for a lock.
+pub struct Probe {
+    client: Client,
+    sql: Statement,
+}
+
+impl Probe {
+    pub async fn open(url: &str) -> Probe {
+        let client = connect(url).await;
+        let sql = client.prepare("select pg_blocking_pids($1::int)").await.unwrap();
+        Probe { client, sql }
+    }
+
+    /// Returns once a line waits for a lock that another has, and so cannot go on by itself.
+    pub async fn until_waiting(&self, line: &Line) {
+        while self.client.query_one(&self.sql, &[&line.pid]).await.unwrap().get::<_, Vec<i32>>(0).is_empty() {
+            // It looks again, and leaves the processors to those it looks at.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
 }

@@ -1,17 +1,17 @@
 //! Two mutations at once: one is held open in its transaction while the other runs, until that is over or really waits.
 
+use std::sync::atomic::Ordering;
+
 use dialplane::{
     domain::ids::LeaseId,
     store::{StoreError, leases::GrantVerdict},
 };
-use tokio_postgres::Client;
 
 use super::{
     actions::{Action, Answer, take_back_above_caps},
-    line::{Line, until_waiting},
+    line::{Line, Probe},
     stage::{Stage, Who},
 };
-use crate::support::database::connect;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -34,7 +34,8 @@ pub struct Theatre {
     pub stage: Stage,
     first: Line,
     second: Line,
-    probe: Client,
+    third: Line,
+    probe: Probe,
 }
 
 impl Theatre {
@@ -42,7 +43,7 @@ impl Theatre {
         let stage = Stage::build().await;
         let url = &stage.database.url;
         let (first, second) = (Line::open(url).await, Line::open(url).await);
-        Theatre { first, second, probe: connect(url).await, stage }
+        Theatre { first, second, third: Line::open(url).await, probe: Probe::open(url).await, stage }
     }
 
     /// The first is held open, the second meets it, the first ends, the second goes on. Then what a lowered cap leaves to do
@@ -54,7 +55,7 @@ impl Theatre {
         let mut meeting = Box::pin(self.second.play(&self.stage, second));
         let done = tokio::select! {
             done = &mut meeting => Some(done?),
-            () = until_waiting(&self.probe, self.second.pid, self.first.pid) => None,
+            () = self.probe.until_waiting(&self.second) => None,
         };
         let waited = done.is_none();
         self.first.execute(if end == End::Commit { "commit" } else { "rollback" }).await?;
@@ -70,6 +71,43 @@ impl Theatre {
             take_back_above_caps(&self.first).await?;
         }
         Ok(Met { first: answer, second: other, waited, granted })
+    }
+
+    /// Both at once: a third holds a row, so that the first stops half way, with the locks that it has by then; the second goes
+    /// as far as it can; then the row is free. `None`: the first does not want that row. Returns the leases that were made.
+    pub async fn hold_up(&self, row: &str, one: Action, other: Action) -> Result<Option<Vec<LeaseId>>, StoreError> {
+        self.stage.put_back().await;
+        self.third.execute(&format!("begin; {row}")).await?;
+        let mut first = Box::pin(self.first.play(&self.stage, one));
+        let stopped = tokio::select! {
+            done = &mut first => done.map(|_| false)?,
+            () = self.probe.until_waiting(&self.first) => true,
+        };
+        if !stopped {
+            self.third.execute("rollback").await?;
+            return Ok(None);
+        }
+        let mut second = Box::pin(self.second.play(&self.stage, other));
+        let done = tokio::select! {
+            done = &mut second => Some(done),
+            () = self.probe.until_waiting(&self.second) => None,
+        };
+        self.third.execute("rollback").await?;
+        let (first, second) = tokio::join!(first, async {
+            match done {
+                Some(done) => done,
+                None => second.await,
+            }
+        });
+        if [one, other].contains(&Action::EngineCap) {
+            take_back_above_caps(&self.first).await?;
+        }
+        Ok(Some([first?.granted, second?.granted].concat()))
+    }
+
+    /// Transactions that were tried again so far.
+    pub fn tried_again(&self) -> usize {
+        [&self.first, &self.second].map(|line| line.again.load(Ordering::Relaxed)).iter().sum()
     }
 
     /// One after the other; what a lowered cap leaves to do comes last.

@@ -22,9 +22,13 @@ use dialplane::{
         suppressions,
     },
 };
+use tokio_postgres::Statement;
 use uuid::Uuid;
 
-use super::line::Line;
+use super::{
+    checks::{BROKEN, PICTURE},
+    line::Line,
+};
 use crate::support::{database::Database, settings};
 
 /// The leads of campaign one, by the place they are in. Campaign two has twins of `Queued`, `Leased` and `Begun`, all READY.
@@ -104,6 +108,8 @@ pub struct Stage {
     pub queued: Vec<QueuedLead>,
     /// The engine's clock.
     pub now: DateTime<Utc>,
+    /// `BROKEN` and `PICTURE`, planned once.
+    pub looks: [Statement; 2],
 }
 
 /// What the core decides when a lease ends with an outcome.
@@ -162,6 +168,8 @@ impl Stage {
             keys.push(key);
         }
         let (now, _) = line.store.now().await.unwrap();
+        database.sql.batch_execute("set plan_cache_mode = force_generic_plan").await.unwrap();
+        let looks = [database.sql.prepare(BROKEN).await.unwrap(), database.sql.prepare(PICTURE).await.unwrap()];
         let stage = Stage {
             database,
             one: keys[0],
@@ -177,6 +185,7 @@ impl Stage {
             contexts: Vec::new(),
             queued: Vec::new(),
             now,
+            looks,
         };
         let mut builder = Builder { line, stage };
         builder.fill().await;

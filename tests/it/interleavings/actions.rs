@@ -206,7 +206,7 @@ async fn begin(line: &Line, stage: &Stage) -> Result<Answer, StoreError> {
     Ok(Answer { permit, ..Answer::default() })
 }
 
-/// As the engine takes reports: by what it read before, then by what it reads again, then as late ones.
+/// As the engine takes reports: by what it read first, then by what it reads again, then as late ones.
 async fn settle(
     line: &Line,
     stage: &Stage,
@@ -215,7 +215,11 @@ async fn settle(
     reported: bool,
 ) -> Result<Answer, StoreError> {
     let mut open: HashSet<LeaseId> = who.iter().map(|who| stage.lease(*who)).collect();
-    let mut contexts = stage.contexts.clone();
+    let mut contexts = if line.reads_anew {
+        line.store.lease_contexts(&open.iter().copied().collect::<Vec<_>>()).await?
+    } else {
+        stage.contexts.clone()
+    };
     let mut answer = Answer::default();
     for _ in 0..ROUNDS_MAX {
         let policy = &stage.rules.retry_policy;

@@ -21,6 +21,8 @@ const TRIES_MAX: usize = 5;
 pub struct Line {
     pub store: Store,
     pub pid: i32,
+    /// Reads what it decides by when it decides; else it goes by what was read before the scene.
+    pub reads_anew: bool,
     /// How often something was tried again.
     pub again: AtomicUsize,
 }
@@ -29,7 +31,7 @@ impl Line {
     pub async fn open(url: &str) -> Line {
         let store = Store::new(url, 1).unwrap();
         let pid = store.client().await.unwrap().query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
-        let line = Line { store, pid, again: AtomicUsize::new(0) };
+        let line = Line { store, pid, reads_anew: false, again: AtomicUsize::new(0) };
         // Who meets a deadlock shall not wait a second for it; a starved machine is no failure.
         line.execute(
             "set deadlock_timeout = '20ms'; set idle_in_transaction_session_timeout = 0; set lock_timeout = 0",

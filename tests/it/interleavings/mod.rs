@@ -20,7 +20,7 @@ use stage::{Stage, Who};
 /// Pairs whose second waited for the first, at least: else this proves nothing.
 const WAITED_MIN: usize = 400;
 /// Scenes in which the first was stopped half way, at least.
-const STOPPED_MIN: usize = 500;
+const STOPPED_MIN: usize = 1200;
 
 /// Pairs that end otherwise at once than one by one, each with its reason.
 const OTHERWISE: [(Action, Action, &str); 2] =

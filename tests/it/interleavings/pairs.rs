@@ -268,6 +268,18 @@ async fn a_late_conversation_that_waited_for_a_grant_revokes_or_blocks_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_settle_decides_again_when_a_late_conversation_came_between() {
+    let theatre = Theatre::open().await;
+    for (first, second) in [(Action::LateReport, Action::Settle), (Action::Settle, Action::LateReport)] {
+        meet(&theatre, first, second).await;
+        // The refusal of the earlier attempt outlives that nobody answered the later one.
+        assert_eq!(theatre.lead(Who::Begun).await, (5, 2, 2), "{first:?}, {second:?}");
+        assert_eq!(theatre.outcome(theatre.stage.lease(Who::Begun)).await, Some(5));
+    }
+    theatre.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_promise_released_and_reset_is_kept_once() {
     let theatre = Theatre::open().await;
     let kept = format!(

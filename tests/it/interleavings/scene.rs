@@ -35,6 +35,7 @@ pub struct Theatre {
     first: Line,
     second: Line,
     third: Line,
+    alone: Line,
     probe: Probe,
 }
 
@@ -43,7 +44,8 @@ impl Theatre {
         let stage = Stage::build().await;
         let url = &stage.database.url;
         let (first, second) = (Line::open(url).await, Line::open(url).await);
-        Theatre { first, second, third: Line::open(url).await, probe: Probe::open(url).await, stage }
+        let alone = Line { reads_anew: true, ..Line::open(url).await };
+        Theatre { first, second, alone, third: Line::open(url).await, probe: Probe::open(url).await, stage }
     }
 
     /// The first is held open, the second meets it, the first ends, the second goes on. Then what a lowered cap leaves to do
@@ -114,10 +116,10 @@ impl Theatre {
     pub async fn one_by_one(&self, actions: &[Action]) -> Result<Vec<String>, StoreError> {
         self.stage.put_back().await;
         for action in actions {
-            self.first.play(&self.stage, *action).await?;
+            self.alone.play(&self.stage, *action).await?;
         }
         if actions.contains(&Action::EngineCap) {
-            take_back_above_caps(&self.first).await?;
+            take_back_above_caps(&self.alone).await?;
         }
         Ok(self.stage.picture().await)
     }

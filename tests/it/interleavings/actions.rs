@@ -66,10 +66,12 @@ pub enum Action {
     LateReport,
     /// The replica that has all is taken for dead.
     Bury,
+    /// The dialer comes back to its session by the other replica.
+    TakeOver,
 }
 
 impl Action {
-    pub const ALL: [Action; 23] = [
+    pub const ALL: [Action; 24] = [
         Action::Grant,
         Action::GrantTwins,
         Action::Refill,
@@ -93,6 +95,7 @@ impl Action {
         Action::Consume,
         Action::LateReport,
         Action::Bury,
+        Action::TakeOver,
     ];
 
     /// Whoever waited for it finds `Leased` without its lease.
@@ -123,6 +126,7 @@ impl Action {
             Action::Release => release(line, stage, true).await,
             Action::TakeBack => release(line, stage, false).await,
             Action::Bury => bury(line, stage).await,
+            Action::TakeOver => take_over(line, stage).await,
             _ => changes::run(self, line, stage).await,
         }
     }
@@ -260,6 +264,12 @@ async fn bury(line: &Line, stage: &Stage) -> Result<Answer, StoreError> {
     line.execute("update test_clock set ahead = ahead + interval '1 day'").await?;
     line.store.bury_replicas(stage.heir).await?;
     line.execute("update test_clock set ahead = ahead - interval '1 day'").await?;
+    Ok(Answer::default())
+}
+
+async fn take_over(line: &Line, stage: &Stage) -> Result<Answer, StoreError> {
+    let stream = line.store.open_session(stage.session, "dialer", stage.heir, 10).await?;
+    assert!(stream.is_some(), "the session is this dialer's");
     Ok(Answer::default())
 }
 

@@ -1,8 +1,8 @@
 //! The pairs that matter, by name: what exactly comes of them, in both orders.
 
 use dialplane::store::leases::{
-    BeginVerdict::{Lost, Permitted},
-    GrantVerdict::{EngineCap, Gone, Granted, NumberBusy, Stale},
+    BeginVerdict::{Lost, Permitted, TooLate},
+    GrantVerdict::{EngineCap, Gone, Granted, Moved, NumberBusy, Stale},
     ReleaseVerdict::{Begun, NotHeld, Released},
 };
 
@@ -227,6 +227,31 @@ async fn a_grant_that_waited_for_its_replicas_burial_grants_nothing() {
     assert_eq!(theatre.count(&inherited).await, 3);
     let overdue = theatre.overdue().await;
     assert!(met.granted.iter().all(|lease| overdue.contains(lease)));
+    theatre.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_to_a_session_that_moved_is_refused() {
+    let theatre = Theatre::open().await;
+    let met = meet(&theatre, Action::TakeOver, Action::Grant).await;
+    assert_eq!((met.second.grants, theatre.slots().await), (vec![Moved, Moved], LIVE));
+    theatre.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_take_over_waits_for_a_grant_of_the_older_replica() {
+    let theatre = Theatre::open().await;
+    // What it reads afterwards is all that the session holds.
+    let met = meet(&theatre, Action::Grant, Action::TakeOver).await;
+    assert_eq!((met.first.grants, theatre.slots().await), (vec![Granted, Granted], LIVE + 2));
+    theatre.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_permit_after_the_deadline_is_refused() {
+    let theatre = Theatre::open().await;
+    assert_eq!(theatre.after(1, Action::Begin).await.unwrap().permit, Some(Permitted));
+    assert_eq!(theatre.after(700, Action::Begin).await.unwrap().permit, Some(TooLate));
     theatre.close().await;
 }
 

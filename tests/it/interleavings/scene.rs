@@ -75,6 +75,13 @@ impl Theatre {
         Ok(Met { first: answer, second: other, waited, granted })
     }
 
+    /// One alone, so much later.
+    pub async fn after(&self, seconds: u32, action: Action) -> Result<Answer, StoreError> {
+        self.stage.put_back().await;
+        self.first.execute(&format!("update test_clock set ahead = ahead + interval '{seconds} seconds'")).await?;
+        action.run(&self.first, &self.stage).await
+    }
+
     /// Both at once: a third holds a row, so that the first stops half way, with the locks that it has by then; the second goes
     /// as far as it can; then the row is free. `None`: the first does not want that row. Returns the leases that were made.
     pub async fn hold_up(&self, row: &str, one: Action, other: Action) -> Result<Option<Vec<LeaseId>>, StoreError> {

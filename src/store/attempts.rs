@@ -73,6 +73,8 @@ pub struct EndedLease {
     pub callback_at: Option<DateTime<Utc>>,
     /// Whether the engine said it.
     pub by_engine: bool,
+    /// It ended without a permit and without an outcome: what is said of it since counts for nothing.
+    pub came_back: bool,
     /// The lead; `facts.last_seq` is that of the newest attempt with an outcome.
     pub context: LeadContext,
     /// The state that people see.
@@ -106,6 +108,7 @@ pub async fn ended(client: &impl GenericClient, leases: &[LeaseId]) -> Result<Ve
                 outcome: outcome_of(row, "outcome")?,
                 callback_at: finite(row, "attempt_callback_at")?,
                 by_engine: row.try_get("by_engine")?,
+                came_back: row.try_get("came_back")?,
                 context: LeadContext {
                     campaign: row.try_get("campaign_id")?,
                     lead: row.try_get("lead_id")?,

@@ -161,6 +161,23 @@ async fn a_conversation_reported_on_a_lease_that_was_released_is_applied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_came_back_counts_for_nothing_however_often_it_is_reported() {
+    let (mut world, campaign, lead, mut dialer) = one_lead(rules()).await;
+    let lease = dialer.lease().await;
+    dialer.slots(0).await;
+    dialer.release(&lease.lease_id).await;
+    for (outcome, verdict) in
+        [(Outcome::NoAnswer, ReportVerdict::Late), (Outcome::IntentYes, ReportVerdict::Superseded)]
+    {
+        assert_eq!(dialer.report(&lease.lease_id, outcome).await.verdict(), verdict);
+    }
+    assert_eq!(world.lead(&campaign, &lead).await.attempts_total, 0);
+    assert_eq!(world.database.count("select count(*) from call_attempt where counted").await, 0);
+    world.check().await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_late_report_after_unknown_decides() {
     for (outcome, state) in [(Outcome::IntentYes, LeadState::IntentYes), (Outcome::NoAnswer, LeadState::IntentNoAnswer)]
     {

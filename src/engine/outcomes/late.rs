@@ -169,7 +169,7 @@ async fn keep(
     attempts::keep_first_report(tx, lease, ReportVerdict::Accepted as i16).await?;
     attempts::keep_report(tx, lease, report.outcome, verdict as i16, report.callback_at).await?;
     if verdict != ReportVerdict::Outranked {
-        let counted = report.outcome.counts() && ended.outcome.is_some();
+        let counted = report.outcome.counts() && !ended.came_back;
         attempts::set_outcome(tx, lease, report.outcome, counted, report.callback_at, &report.details).await?;
     }
     Ok(())
@@ -187,10 +187,9 @@ async fn apply(
     let (campaign, lead) = (ended.context.campaign, ended.context.lead);
     let fact =
         Fact { seq: ended.seq, outcome: report.outcome, begun_at: ended.begun_at, callback_at: report.callback_at };
-    // A lease that had ended without a permit is history: it counts for nothing.
     let counted = match ended.outcome {
-        Some(held) => i32::from(report.outcome.counts()) - i32::from(held.counts()),
-        None => 0,
+        Some(held) if !ended.came_back => i32::from(report.outcome.counts()) - i32::from(held.counts()),
+        _ => 0,
     };
     // Attempts before a reset do not spend the budget after it.
     let counted_now = if ended.current_generation { counted } else { 0 };

@@ -6,6 +6,7 @@ mod bad_input;
 mod campaigns;
 mod crash;
 mod first_call;
+mod guarantees;
 mod imports;
 mod interleavings;
 mod leads;

@@ -129,6 +129,19 @@ async fn do_not_call_is_a_refusal_and_suppresses_the_number_for_all_campaigns() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn do_not_call_in_the_only_campaign_of_a_number_holds_for_campaigns_to_come() {
+    let (mut world, _, _, mut dialer) = one_lead(rules()).await;
+    dialer.call_with(Outcome::DoNotCall).await;
+    let later = world.campaign(rules()).await;
+    let twin = world.add(&later, vec![lead(0)]).await.remove(0);
+    assert!(world.lead(&later, &twin).await.suppressed);
+    let mut anyone = world.dialer(&later, 1).await;
+    assert!(anyone.gets_nothing_for(QUIET).await);
+    world.check().await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_requested_callback_is_scheduled_counted_and_due_at_its_instant() {
     let (mut world, campaign, lead, mut dialer) = one_lead(rules()).await;
     let lease = dialer.call().await;

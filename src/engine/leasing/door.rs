@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    floor::{Floor, Held},
+    floor::{Floor, Held, Receipt},
     messages::{Effect, Ending, Message, Moment, RevokeReason},
     session::Session,
 };
@@ -50,7 +50,7 @@ impl Floor {
         for OwnLease { lease, campaign, begun } in own {
             let begun = leases.get(&lease).copied().unwrap_or(false) || begun;
             leases.insert(lease, begun);
-            self.ledger.insert(lease, Held { session: id, campaign, receipt_due: None, begun });
+            self.ledger.insert(lease, Held { session: id, campaign, receipt: Receipt::Settled, begun });
         }
         let unknown: Vec<LeaseId> = leases
             .iter()
@@ -59,7 +59,7 @@ impl Floor {
             .collect();
         for lease in &unknown {
             if let Some(held) = self.ledger.get_mut(lease) {
-                held.receipt_due = None;
+                held.receipt = Receipt::Settled;
             }
         }
         let session = Session {
@@ -68,7 +68,7 @@ impl Floor {
             slots,
             held: leases.into_keys().collect(),
             pending,
-            heard_at: self.served,
+            heard_at: None,
             told_at: now.mono,
             ttl,
             draining: false,

@@ -31,13 +31,23 @@ const MUTED_FOR: Duration = Duration::from_secs(10);
 /// Between two ticks at most this much counts as served: a process that slept longer served nobody.
 const TICK_MAX: Duration = Duration::from_millis(500);
 
+/// A dialer's receipt of a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Receipt {
+    /// Awaited from the next tick on.
+    Awaited,
+    /// Missed at this instant of served time.
+    Due(Duration),
+    /// Here, or nobody waits for it any more.
+    Settled,
+}
+
 /// A lease in the ledger.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) session: SessionId,
     pub(super) campaign: CampaignKey,
-    /// In served time.
-    pub(super) receipt_due: Option<Duration>,
+    pub(super) receipt: Receipt,
     pub(super) begun: bool,
 }
 
@@ -107,7 +117,7 @@ impl Floor {
     /// Something was heard from a session.
     pub fn heard(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.heard_at = self.served;
+            session.heard_at = None;
         }
     }
 
@@ -134,7 +144,7 @@ impl Floor {
     pub fn received(&mut self, leases: &[LeaseId], begun: bool) {
         for lease in leases {
             if let Some(held) = self.ledger.get_mut(lease) {
-                held.receipt_due = None;
+                held.receipt = Receipt::Settled;
                 held.begun |= begun;
                 if let Some(session) = self.sessions.get_mut(&held.session) {
                     session.muted_until = None;
@@ -195,7 +205,8 @@ impl Floor {
         }
         let mut effects = Vec::new();
         for (id, session) in &mut self.sessions {
-            if self.served.saturating_sub(session.heard_at) > session.ttl {
+            let heard_at = *session.heard_at.get_or_insert(self.served);
+            if self.served.saturating_sub(heard_at) > session.ttl {
                 effects.push(Effect::Close(*id, Ending::Lost));
             } else if now.mono.duration_since(session.told_at) > session.ttl / 2 {
                 session.told_at = now.mono;
@@ -204,12 +215,16 @@ impl Floor {
         }
         let mut unreceived = Vec::new();
         for (lease, held) in &mut self.ledger {
-            if held.receipt_due.is_some_and(|due| due <= self.served) {
-                held.receipt_due = None;
-                unreceived.push(*lease);
-                if let Some(session) = self.sessions.get_mut(&held.session) {
-                    session.muted_until = Some(self.served + MUTED_FOR);
+            match held.receipt {
+                Receipt::Awaited => held.receipt = Receipt::Due(self.served + self.settings.receipt_within),
+                Receipt::Due(at) if at <= self.served => {
+                    held.receipt = Receipt::Settled;
+                    unreceived.push(*lease);
+                    if let Some(session) = self.sessions.get_mut(&held.session) {
+                        session.muted_until = Some(self.served + MUTED_FOR);
+                    }
                 }
+                Receipt::Due(_) | Receipt::Settled => {}
             }
         }
         if !unreceived.is_empty() {

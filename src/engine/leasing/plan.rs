@@ -8,7 +8,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    floor::{Floor, Held, Planned},
+    floor::{Floor, Held, Planned, Receipt},
     lane::Lane,
     messages::{Effect, GrantedLease, Message, Moment},
 };
@@ -223,9 +223,8 @@ impl Floor {
         let session = self.sessions.get_mut(&item.session)?;
         session.held.insert(item.lease);
         session.throttled = None;
-        let receipt_due = Some(self.served + self.settings.receipt_within);
-        self.ledger
-            .insert(item.lease, Held { session: item.session, campaign: item.campaign, receipt_due, begun: false });
+        let entry = Held { session: item.session, campaign: item.campaign, receipt: Receipt::Awaited, begun: false };
+        self.ledger.insert(item.lease, entry);
         Some(GrantedLease {
             lease: item.lease,
             campaign: campaign.id,

@@ -16,7 +16,8 @@ pub(super) struct Session {
     pub(super) held: HashSet<LeaseId>,
     /// Leads on their way to a lease of this session.
     pub(super) pending: usize,
-    pub(super) heard_at: Duration,
+    /// None: since the last tick. It counts from the next one, so that nobody is lost too early.
+    pub(super) heard_at: Option<Duration>,
     pub(super) told_at: Instant,
     pub(super) ttl: Duration,
     pub(super) draining: bool,

@@ -88,6 +88,9 @@ impl Floor {
         }
         while !turns.is_empty() && planned.len() < most && !takers.is_empty() {
             turns.retain(|key| {
+                if planned.len() >= most {
+                    return false;
+                }
                 let Some(lane) = lanes.get_mut(key) else { return false };
                 let Some(taker) = self.taker(takers, *key) else { return false };
                 let Some((_, lead)) = lane.buffer.pop_first() else { return false };
@@ -99,7 +102,7 @@ impl Floor {
                     }
                     Err(wait) => parked.push(wait),
                 }
-                planned.len() < most && open(lane)
+                open(lane)
             });
         }
     }

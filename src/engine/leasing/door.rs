@@ -113,6 +113,14 @@ impl Floor {
         }
     }
 
+    /// Sessions that waited only for a grant under way.
+    pub(super) fn close_drained(&self) -> Vec<Effect> {
+        let mut draining: Vec<SessionId> =
+            self.sessions.iter().filter(|(_, s)| s.draining).map(|(id, _)| *id).collect();
+        draining.sort_unstable();
+        draining.into_iter().flat_map(|id| self.close_if_drained(id)).collect()
+    }
+
     /// A session is over here. Returns what it held without a permit: that goes back, unless another stream has it now.
     pub fn closed(&mut self, id: SessionId) -> Vec<LeaseId> {
         let Some(session) = self.sessions.remove(&id) else { return Vec::new() };

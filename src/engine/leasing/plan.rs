@@ -190,8 +190,7 @@ impl Floor {
         if moved {
             effects.push(Effect::CheckStreams);
         }
-        let drained: Vec<SessionId> = self.sessions.iter().filter(|(_, s)| s.draining).map(|(id, _)| *id).collect();
-        effects.extend(drained.into_iter().flat_map(|id| self.close_if_drained(id)));
+        effects.extend(self.close_drained());
         effects
     }
 
@@ -215,6 +214,7 @@ impl Floor {
         }
         let mut effects = vec![Effect::Release(leases, None)];
         effects.extend(campaigns.into_iter().map(Effect::Reload));
+        effects.extend(self.close_drained());
         effects
     }
 
@@ -223,7 +223,8 @@ impl Floor {
         let lane = self.lanes.get_mut(&item.campaign)?;
         lane.room.granted();
         let campaign = Arc::clone(&lane.campaign);
-        let session = self.sessions.get_mut(&item.session)?;
+        // Whoever drains was promised that nothing comes any more.
+        let session = self.sessions.get_mut(&item.session).filter(|session| !session.draining)?;
         session.held.insert(item.lease);
         session.throttled = None;
         let entry = Held { session: item.session, campaign: item.campaign, receipt: Receipt::Awaited, begun: false };

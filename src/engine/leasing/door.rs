@@ -72,6 +72,7 @@ impl Floor {
             told_at: now.mono,
             ttl,
             draining: false,
+            moved: false,
             muted_until: None,
             throttled: None,
         };

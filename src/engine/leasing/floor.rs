@@ -17,7 +17,7 @@ use super::{
 use crate::{
     domain::{
         campaign::CampaignState,
-        ids::{CampaignKey, LeaseId, SessionId},
+        ids::{CampaignKey, LeaseId, SessionId, StreamNumber},
         settings::SchedulerSettings,
     },
     store::{
@@ -57,6 +57,8 @@ pub struct Planned {
     pub item: GrantItem,
     /// The lead.
     pub lead: QueuedLead,
+    /// The session's stream when it was planned.
+    pub stream: StreamNumber,
 }
 
 /// One replica's leasing.
@@ -261,7 +263,9 @@ impl Floor {
             }
             let mut slots = 0;
             let mut demand = 0;
-            for session in self.sessions.values().filter(|session| session.serves(*key) && !session.draining) {
+            for session in
+                self.sessions.values().filter(|session| session.serves(*key) && !session.draining && !session.moved)
+            {
                 slots += session.slots;
                 demand += session.free(self.served);
             }

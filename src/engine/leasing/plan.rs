@@ -15,7 +15,7 @@ use super::{
 use crate::{
     domain::{
         campaign::CampaignState,
-        ids::{CampaignKey, SessionId, next_id},
+        ids::{CampaignKey, SessionId, StreamNumber, next_id},
     },
     store::{
         leases::{GrantItem, GrantVerdict},
@@ -28,16 +28,20 @@ const NUMBER_BUSY_WAIT: TimeDelta = TimeDelta::seconds(10);
 /// Leads granted in one call at the most.
 const GRANT_MAX: usize = 500;
 
+/// A session by its stream, and its free slots.
+type Taker = ((SessionId, StreamNumber), usize);
+
 impl Floor {
     /// What to lease next, in order: due promises of all campaigns, then the campaigns' buffers by turns.
     pub fn plan(&mut self, now: Moment) -> (Vec<Planned>, Vec<Effect>) {
         let mut effects = Vec::new();
         let mut planned = Vec::new();
         let most = self.room.at_most(GRANT_MAX);
-        let mut takers: Vec<(SessionId, usize)> = self
+        let mut takers: Vec<Taker> = self
             .sessions
             .iter()
-            .filter_map(|(id, session)| Some((*id, session.free(self.served))).filter(|(_, free)| *free > 0))
+            .map(|(id, session)| ((*id, session.stream), session.free(self.served)))
+            .filter(|(_, free)| *free > 0)
             .collect();
         if takers.is_empty() || most == 0 {
             return (planned, effects);
@@ -50,7 +54,7 @@ impl Floor {
         let mut lanes = std::mem::take(&mut self.lanes);
         for lane in lanes.values_mut().filter(|lane| open(lane)) {
             while planned.len() < most && open(lane) {
-                let Some(taker) = self.taker(&mut takers, lane.campaign.key) else { break };
+                let Some(taker) = self.taker(&takers, lane.campaign.key) else { break };
                 let Some(entry) = lane.promises.first_entry().filter(|entry| entry.key().0 <= now.wall) else { break };
                 let lead = entry.remove();
                 match plan_one(lane, lead, takers[taker].0, now) {
@@ -74,7 +78,7 @@ impl Floor {
     fn plan_buffers(
         &mut self,
         lanes: &mut BTreeMap<CampaignKey, Lane>,
-        takers: &mut Vec<(SessionId, usize)>,
+        takers: &mut Vec<Taker>,
         planned: &mut Vec<Planned>,
         parked: &mut Vec<Parked>,
         most: usize,
@@ -108,19 +112,19 @@ impl Floor {
     }
 
     /// The next session, in turn, that takes leads of a campaign.
-    fn taker(&self, takers: &mut [(SessionId, usize)], campaign: CampaignKey) -> Option<usize> {
-        takers
-            .iter()
-            .position(|(id, free)| *free > 0 && self.sessions.get(id).is_some_and(|session| session.serves(campaign)))
+    fn taker(&self, takers: &[Taker], campaign: CampaignKey) -> Option<usize> {
+        takers.iter().position(|((id, _), free)| {
+            *free > 0 && self.sessions.get(id).is_some_and(|session| session.serves(campaign))
+        })
     }
 
-    fn claim(&mut self, takers: &mut Vec<(SessionId, usize)>, taker: usize) {
-        let (id, free) = takers.remove(taker);
+    fn claim(&mut self, takers: &mut Vec<Taker>, taker: usize) {
+        let ((id, stream), free) = takers.remove(taker);
         if let Some(session) = self.sessions.get_mut(&id) {
             session.pending += 1;
         }
         if free > 1 {
-            takers.push((id, free - 1));
+            takers.push(((id, stream), free - 1));
         }
     }
 
@@ -132,7 +136,7 @@ impl Floor {
         let mut stale = HashSet::new();
         let mut lost = Vec::new();
         let mut moved = false;
-        for (Planned { item, lead }, verdict) in planned.into_iter().zip(verdicts) {
+        for (Planned { item, lead, stream }, verdict) in planned.into_iter().zip(verdicts) {
             if let Some(session) = self.sessions.get_mut(&item.session) {
                 session.pending = session.pending.saturating_sub(1);
             }
@@ -165,8 +169,9 @@ impl Floor {
                     stale.insert(item.campaign);
                 }
                 GrantVerdict::Moved => {
-                    if let Some(session) = self.sessions.get_mut(&item.session) {
-                        session.draining = true;
+                    // It may have come back since, by a later stream.
+                    if let Some(session) = self.sessions.get_mut(&item.session).filter(|one| one.stream == stream) {
+                        session.moved = true;
                     }
                     moved = true;
                     if let Some(lane) = self.lanes.get_mut(&item.campaign) {
@@ -199,7 +204,7 @@ impl Floor {
     pub fn grant_failed(&mut self, planned: Vec<Planned>) -> Vec<Effect> {
         let mut leases = Vec::new();
         let mut campaigns = HashSet::new();
-        for Planned { item, lead } in planned {
+        for Planned { item, lead, .. } in planned {
             if let Some(session) = self.sessions.get_mut(&item.session) {
                 session.pending = session.pending.saturating_sub(1);
             }
@@ -261,7 +266,12 @@ pub(super) fn park(lead: &QueuedLead, until: Option<DateTime<Utc>>, reason: i16)
 }
 
 /// A lead for a session, if its hours are open; else until when it waits.
-fn plan_one(lane: &mut Lane, lead: QueuedLead, session: SessionId, now: Moment) -> Result<Planned, Parked> {
+fn plan_one(
+    lane: &mut Lane,
+    lead: QueuedLead,
+    (session, stream): (SessionId, StreamNumber),
+    now: Moment,
+) -> Result<Planned, Parked> {
     match lane.window(lead.zone, now.wall) {
         Some(window) if window.opens_at <= now.wall => {
             let item = GrantItem {
@@ -278,7 +288,7 @@ fn plan_one(lane: &mut Lane, lead: QueuedLead, session: SessionId, now: Moment) 
                 rules_version: lane.campaign.rules_version,
             };
             lane.room.used(1);
-            Ok(Planned { item, lead })
+            Ok(Planned { item, lead, stream })
         }
         Some(window) => Err(park(&lead, Some(window.opens_at), waiting::CALLING_HOURS)),
         None => Err(park(&lead, None, waiting::NO_TIME_ZONE)),

@@ -21,13 +21,15 @@ pub(super) struct Session {
     pub(super) told_at: Instant,
     pub(super) ttl: Duration,
     pub(super) draining: bool,
+    /// The database says that it is not here any more; news of where it is come.
+    pub(super) moved: bool,
     pub(super) muted_until: Option<Duration>,
     pub(super) throttled: Option<ThrottleReason>,
 }
 
 impl Session {
     pub(super) fn free(&self, served: Duration) -> usize {
-        if self.draining || self.muted_until.is_some_and(|until| until > served) {
+        if self.draining || self.moved || self.muted_until.is_some_and(|until| until > served) {
             return 0;
         }
         self.slots.saturating_sub(self.held.len() + self.pending)

@@ -54,7 +54,8 @@ impl Floor {
         }
         let unknown: Vec<LeaseId> = leases
             .iter()
-            .filter(|(lease, begun)| !(**begun || known.contains(*lease) && live.contains(*lease)))
+            .filter(|(_, begun)| !**begun)
+            .filter(|(lease, _)| !known.contains(*lease) || !live.contains(*lease))
             .map(|(lease, _)| *lease)
             .collect();
         for lease in &unknown {

@@ -10,3 +10,6 @@ pub mod lane;
 pub mod messages;
 mod plan;
 mod session;
+
+#[cfg(test)]
+mod model_tests;

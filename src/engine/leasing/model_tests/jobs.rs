@@ -1,0 +1,142 @@
+//! What the floor asks of the database, and what comes back: a list of jobs. Whoever runs them decides when, in which order,
+//! and what goes wrong.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::{database::CAMPAIGNS, world::World};
+use crate::{
+    domain::ids::{CampaignKey, LeaseId, SessionId, StreamNumber},
+    engine::leasing::{
+        door::Opening,
+        events::Event,
+        floor::Planned,
+        messages::{Ending, RevokeReason},
+    },
+    store::{
+        StoreError,
+        leases::{GrantItem, GrantVerdict, ReleaseVerdict},
+    },
+};
+
+/// A question to the database, or an answer on its way.
+pub(super) enum Job {
+    OpenRow(Opening, bool),
+    ReadOwn(Opening),
+    CloseRow(SessionId, StreamNumber, Vec<LeaseId>),
+    Grant(Vec<Planned>, u32),
+    /// A grant whose caller gave up, and which commits all the same.
+    Ghost(Vec<GrantItem>),
+    Release(Vec<LeaseId>, Option<RevokeReason>),
+    Begin(SessionId, Vec<LeaseId>),
+    Refill(CampaignKey, i32, i32, i32, u32),
+    Reload(CampaignKey),
+    Peek(CampaignKey),
+    FindEnded(Vec<LeaseId>),
+    FindLost(Vec<(SessionId, StreamNumber)>),
+    Survey,
+    News(Event),
+}
+
+impl World {
+    /// Runs the job at this place; `fault` says what goes wrong, mostly nothing.
+    pub(super) fn run(&mut self, at: usize, fault: u8) {
+        match self.jobs.remove(at) {
+            Job::OpenRow(mut opening, here) => {
+                opening.stream = self.db.open(opening.session, here);
+                if here {
+                    self.ask(Job::ReadOwn(opening));
+                } else {
+                    self.opened_elsewhere(&opening);
+                }
+            }
+            Job::ReadOwn(mut opening) => {
+                opening.own = self.db.own(opening.session);
+                self.tell(Event::Open(opening, mpsc::channel(1).0));
+            }
+            Job::CloseRow(..) if fault == 10 => self.lossy = true,
+            Job::CloseRow(session, stream, unbegun) => {
+                if self.db.close(session, stream) && !unbegun.is_empty() {
+                    self.ask(Job::Release(unbegun, Some(RevokeReason::NotBegun)));
+                }
+            }
+            Job::Grant(planned, life) => self.run_grant(planned, life, fault),
+            Job::Ghost(items) => drop(self.db.grant(&items, None)),
+            Job::Release(..) if fault == 10 => self.lossy = true,
+            Job::Release(leases, reason) => self.run_release(&leases, reason),
+            Job::Begin(session, leases) => {
+                let begun = self.db.begin(session, &leases);
+                self.tell(Event::Begun(begun));
+            }
+            Job::Refill(key, want, scan, rules, life) => {
+                let result = match life == self.db.life {
+                    true => self.db.refill(key, rules, want),
+                    false => Err(StoreError::Fenced),
+                };
+                self.tell(Event::Refilled(key, want, scan, result));
+            }
+            Job::Reload(key) => self.tell(Event::Campaign(Arc::clone(&self.db.campaigns[&key]))),
+            Job::Peek(key) => self.tell(Event::Promises(vec![key], self.db.promises(key))),
+            Job::FindEnded(leases) => {
+                for lease in leases.into_iter().filter(|lease| !self.db.leases.contains_key(lease)).collect::<Vec<_>>()
+                {
+                    self.tell(Event::EndedElsewhere(lease, None));
+                }
+            }
+            Job::FindLost(streams) => {
+                for (session, stream, taken_over) in self.db.lost(&streams) {
+                    let ending = if taken_over { Ending::TakenOver } else { Ending::Lost };
+                    self.tell(Event::StreamLost(session, stream, ending));
+                }
+            }
+            Job::Survey => CAMPAIGNS.into_iter().for_each(|key| {
+                self.ask(Job::Reload(key));
+                self.ask(Job::Peek(key));
+                self.floor.settings.max_concurrency = i32::try_from(self.db.engine_cap).unwrap_or(i32::MAX);
+                self.floor.wake_all();
+            }),
+            Job::News(event) => self.take(event),
+        }
+    }
+
+    fn run_grant(&mut self, planned: Vec<Planned>, life: u32, fault: u8) {
+        let items: Vec<GrantItem> = planned.iter().map(|planned| planned.item.clone()).collect();
+        let away = || StoreError::Unavailable("gone".to_owned());
+        let result = match fault {
+            _ if life != self.db.life => Err(StoreError::Fenced),
+            10 => Err(away()),
+            11 => {
+                self.db.grant(&items, None);
+                Err(away())
+            }
+            12 => {
+                self.lossy = true;
+                self.ask(Job::Ghost(items));
+                Err(away())
+            }
+            13 => Ok(self.db.grant(&items, Some(GrantVerdict::Closed))),
+            14 => Ok(self.db.grant(&items, Some(GrantVerdict::Suppressed))),
+            _ => Ok(self.db.grant(&items, None)),
+        };
+        self.tell(Event::Granted(planned, result));
+    }
+
+    fn run_release(&mut self, leases: &[LeaseId], reason: Option<RevokeReason>) {
+        for (lease, verdict) in self.db.release(leases) {
+            self.tell(match verdict {
+                ReleaseVerdict::Released => Event::Ended(lease, reason),
+                ReleaseVerdict::Begun => Event::Begun(vec![lease]),
+                ReleaseVerdict::NotHeld => Event::Ended(lease, None),
+            });
+        }
+    }
+
+    /// The session is on another replica, which gives back what the dialer does not know.
+    fn opened_elsewhere(&mut self, opening: &Opening) {
+        let own = self.db.own(opening.session);
+        let unknown = own.iter().filter(|own| !own.begun && !opening.held.contains(&own.lease)).map(|own| own.lease);
+        self.ask(Job::Release(unknown.collect(), Some(RevokeReason::NotReceived)));
+        self.tell(Event::TakenOver(opening.session, opening.stream));
+    }
+}

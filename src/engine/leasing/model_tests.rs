@@ -27,7 +27,7 @@ use super::{
 };
 use crate::domain::{
     campaign::CampaignState,
-    ids::{LeaseId, SessionId},
+    ids::{LeaseId, SessionId, StreamNumber},
 };
 
 fn session(who: u8) -> SessionId {
@@ -86,23 +86,28 @@ impl Play {
         self.world.proceed();
     }
 
+    /// The stream on which this dialer speaks.
+    fn stream(&self, who: u8) -> StreamNumber {
+        self.world.floor.stream_of(session(who)).unwrap_or(0)
+    }
+
     fn dialer(&mut self, step: Step) {
         match step {
             Step::Open { who, slots, named, here } => self.open(who, slots, named, here),
-            Step::Slots { who, slots } => self.world.take(Event::Slots(session(who), slots.into())),
+            Step::Slots { who, slots } => self.world.take(Event::Slots(session(who), self.stream(who), slots.into())),
             Step::Talk { who } => {
                 self.read(who);
                 let known = self.known[&session(who)].clone();
-                self.world.take(Event::Received(session(who), known));
-                self.world.take(Event::Heartbeat(session(who)));
+                self.world.take(Event::Received(session(who), self.stream(who), known));
+                self.world.take(Event::Heartbeat(session(who), self.stream(who)));
             }
             Step::Read { who } => self.read(who),
             Step::Confirm { who, which } => {
                 let lease = self.lease(who, which);
-                self.world.take(Event::Received(session(who), lease.into_iter().collect()));
+                self.world.take(Event::Received(session(who), self.stream(who), lease.into_iter().collect()));
             }
-            Step::Heartbeat { who } => self.world.take(Event::Heartbeat(session(who))),
-            Step::Drain { who } => self.world.take(Event::Drain(session(who))),
+            Step::Heartbeat { who } => self.world.take(Event::Heartbeat(session(who), self.stream(who))),
+            Step::Drain { who } => self.world.take(Event::Drain(session(who), self.stream(who))),
             Step::Cut { who } => {
                 if let Some(stream) = self.world.floor.stream_of(session(who)) {
                     self.world.tell(Event::Closed(session(who), stream));
@@ -271,7 +276,7 @@ impl Play {
         }
         for who in 0..DIALERS {
             self.read(who);
-            self.world.take(Event::Heartbeat(session(who)));
+            self.world.take(Event::Heartbeat(session(who), self.stream(who)));
         }
         for _ in 0..(TTL.as_millis() / 250 + 4) {
             self.world.pass(Duration::from_millis(250));

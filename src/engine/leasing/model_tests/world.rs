@@ -145,10 +145,10 @@ impl World {
         let now = self.now;
         match event {
             Event::Open(opening, _) => self.open(opening),
-            Event::Closed(id, stream) if self.floor.stream_of(id) == Some(stream) => self.close(id),
+            Event::Closed(id, stream) if self.has(id, stream) => self.close(id),
             Event::TakenOver(id, stream) if self.floor.stream_of(id).is_some_and(|own| own < stream) => self.close(id),
-            Event::StreamLost(id, stream, _) if self.floor.stream_of(id) == Some(stream) => self.close(id),
-            Event::Heartbeat(id) => {
+            Event::StreamLost(id, stream, _) if self.has(id, stream) => self.close(id),
+            Event::Heartbeat(id, stream) if self.has(id, stream) => {
                 self.model.heard(id);
                 let effects = self.floor.heartbeat(id, now);
                 self.apply(effects);
@@ -157,12 +157,12 @@ impl World {
                 self.model.heard(id);
                 self.floor.heard(id);
             }
-            Event::Slots(id, slots) => {
+            Event::Slots(id, stream, slots) if self.has(id, stream) => {
                 self.model.heard(id);
                 self.model.open.get_mut(&id).into_iter().for_each(|open| open.slots = slots);
                 self.floor.set_slots(id, slots);
             }
-            Event::Received(id, leases) => {
+            Event::Received(id, stream, leases) if self.has(id, stream) => {
                 self.model.heard(id);
                 self.model.received(&leases, false);
                 self.floor.heard(id);
@@ -172,7 +172,7 @@ impl World {
                 self.model.received(&leases, true);
                 self.floor.received(&leases, true);
             }
-            Event::Drain(id) => {
+            Event::Drain(id, stream) if self.has(id, stream) => {
                 self.model.heard(id);
                 self.model.open.get_mut(&id).into_iter().for_each(|open| open.draining = true);
                 let effects = self.floor.drain(id);
@@ -191,6 +191,10 @@ impl World {
             }
             other => self.take_news(other),
         }
+    }
+
+    fn has(&self, id: SessionId, stream: StreamNumber) -> bool {
+        self.floor.stream_of(id) == Some(stream)
     }
 
     fn take_news(&mut self, event: Event) {

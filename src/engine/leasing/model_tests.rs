@@ -86,11 +86,6 @@ impl Play {
         self.world.proceed();
     }
 
-    /// The stream on which this dialer speaks.
-    fn stream(&self, who: u8) -> StreamNumber {
-        self.world.floor.stream_of(session(who)).unwrap_or(0)
-    }
-
     fn dialer(&mut self, step: Step) {
         match step {
             Step::Open { who, slots, named, here } => self.open(who, slots, named, here),
@@ -194,6 +189,11 @@ impl Play {
                 Message::Throttled(..) | Message::HeartbeatAck(_) | Message::GoAway(..) => {}
             }
         }
+    }
+
+    /// The stream by which a dialer speaks: its newest here. What older ones say is dropped before the floor.
+    fn stream(&self, who: u8) -> StreamNumber {
+        self.world.floor.stream_of(session(who)).unwrap_or(0)
     }
 
     fn lease(&self, who: u8, which: u8) -> Option<LeaseId> {

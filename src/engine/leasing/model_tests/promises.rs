@@ -177,7 +177,7 @@ impl Model {
 
     pub(super) fn planned(&mut self, planned: &[Planned], most: usize) {
         assert!(self.under_way.is_empty(), "two grants under way");
-        assert!(planned.len() <= most, "{} planned where {most} may be", planned.len());
+        assert!(planned.len() <= most, "{} planned, and there is room for {most}", planned.len());
         for id in planned.iter().map(|planned| planned.item.session) {
             let session = self.open.get(&id).expect("planned for a session that is not open");
             assert!(!session.draining, "planned for a session that drains");

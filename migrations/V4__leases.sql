@@ -31,11 +31,12 @@ end $$;
 -- 1 changes anything.
 -- `p_promised` is the due key of a promise, null for a READY lead. `p_epochs` is the epoch in which the caller counted
 -- attempts: a reset since then makes them none. Commits asynchronously: a grant lost in a crash
--- was never permitted, and the permit's own flush covers the grant before it.
--- Errors: DP004. Caller: the dispatcher.
+-- was never permitted, and the permit's own flush covers the grant before it. After `p_until` it is too late: the caller
+-- has given the answer up, and would not know of these leases.
+-- Errors: DP004 fenced, DP005 too late. Caller: the dispatcher.
 create function grant_leases(p_replica int, p_campaigns int[], p_leads uuid[], p_leases uuid[], p_sessions uuid[],
                              p_numbers bigint[], p_seqs int[], p_attempts smallint[], p_epochs int[],
-                             p_promised timestamptz[], p_open_until timestamptz[], p_rules int[])
+                             p_promised timestamptz[], p_open_until timestamptz[], p_rules int[], p_until timestamptz)
 returns table (lease_id uuid, verdict smallint, granted_at timestamptz)
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -54,6 +55,7 @@ begin
     perform fence_shared(p_campaigns);
     perform lock_gauges(array[0] || p_campaigns);
     t := engine_now();
+    if t > p_until then raise exception using errcode = 'DP005', message = 'the call came too late'; end if;
     select s.max_concurrency - g.dialing, make_interval(secs => s.receipt_within_ms / 1000.0) into room, receipt
     from setting s, gauge g where g.campaign_id = 0;
     with item as materialized (

@@ -61,6 +61,8 @@ const PROMISES_AHEAD: TimeDelta = TimeDelta::seconds(65);
 pub(crate) const PROMISES_MAX: usize = 1000;
 /// Statements that met a deadlock are tried again this often.
 const TRIES_MAX: usize = 5;
+/// How long after it was planned a grant may be made: a call whose answer was given up must not be, later on.
+pub(crate) const GRANT_WITHIN: TimeDelta = TimeDelta::seconds(5);
 /// How long a hot statement may take; a little more than its locks may.
 const ANSWER_MAX: Duration = Duration::from_secs(35);
 
@@ -209,7 +211,8 @@ impl Engine {
     /// Grants, again where a deadlock broke it.
     pub(crate) async fn grant(&self, items: &[GrantItem]) -> Result<Vec<GrantVerdict>, StoreError> {
         let replica = self.replica();
-        again(|| self.store.grant(replica, items)).await.map(|(verdicts, _)| verdicts)
+        let until = self.clock.now() + GRANT_WITHIN;
+        again(|| self.store.grant(replica, items, until)).await.map(|(verdicts, _)| verdicts)
     }
 
     /// Fills a lane's buffer.

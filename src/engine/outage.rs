@@ -26,8 +26,8 @@ pub struct Outage {
 impl Outage {
     /// A call failed: says so, once per outage. What is no outage is a bug and always said.
     pub fn note(&self, error: &StoreError) {
-        if matches!(error, StoreError::Fenced) {
-            // Not the database: the replica keeper says so and starts anew.
+        if matches!(error, StoreError::Fenced | StoreError::Late) {
+            // Not the database: the replica keeper says so and starts anew; what came late is asked anew.
         } else if !error.is_transient() {
             tracing::error!(%error, "a database call failed");
         } else if !self.known.swap(true, Ordering::Relaxed) {

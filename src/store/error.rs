@@ -24,6 +24,9 @@ pub enum StoreError {
     /// DP004: this replica was taken for dead, and others have what it had.
     #[error("this replica is fenced")]
     Fenced,
+    /// DP005: the call came when its answer had been given up.
+    #[error("the call came too late")]
+    Late,
     /// A unique constraint, by its name.
     #[error("the constraint {0} is violated")]
     NotUnique(String),
@@ -46,7 +49,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether waiting helps.
     pub fn is_transient(&self) -> bool {
-        matches!(self, StoreError::Unavailable(_) | StoreError::Again | StoreError::Fenced)
+        matches!(self, StoreError::Unavailable(_) | StoreError::Again | StoreError::Fenced | StoreError::Late)
     }
 }
 
@@ -64,6 +67,7 @@ impl From<tokio_postgres::Error> for StoreError {
             "DP002" => return StoreError::StaleRules,
             "DP003" => return StoreError::StaleZones,
             "DP004" => return StoreError::Fenced,
+            "DP005" => return StoreError::Late,
             _ => {}
         }
         let code = db.code();

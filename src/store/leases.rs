@@ -269,6 +269,7 @@ impl Store {
         &self,
         replica: ReplicaId,
         items: &[GrantItem],
+        until: DateTime<Utc>,
     ) -> Result<(Vec<GrantVerdict>, Option<DateTime<Utc>>), StoreError> {
         let client = self.client().await?;
         let statement = client.prepare_cached(include_str!("sql/grant.sql")).await?;
@@ -281,7 +282,7 @@ impl Store {
         let attempts: Vec<i16> = items.iter().map(|i| i.attempts).collect();
         let epochs: Vec<i32> = items.iter().map(|i| i.epoch).collect();
         let promised: Vec<Option<DateTime<Utc>>> = items.iter().map(|i| i.promised).collect();
-        let until: Vec<DateTime<Utc>> = items.iter().map(|i| i.open_until).collect();
+        let open_until: Vec<DateTime<Utc>> = items.iter().map(|i| i.open_until).collect();
         let rules: Vec<i32> = items.iter().map(|i| i.rules_version).collect();
         failpoints::pass("grant_before");
         failpoints::midway("grant_midway");
@@ -289,8 +290,19 @@ impl Store {
             .query(
                 &statement,
                 &[
-                    &replica, &campaigns, &leads, &leases, &sessions, &numbers, &seqs, &attempts, &epochs, &promised,
-                    &until, &rules,
+                    &replica,
+                    &campaigns,
+                    &leads,
+                    &leases,
+                    &sessions,
+                    &numbers,
+                    &seqs,
+                    &attempts,
+                    &epochs,
+                    &promised,
+                    &open_until,
+                    &rules,
+                    &until,
                 ],
             )
             .await?;

@@ -325,7 +325,8 @@ impl Dispatcher {
                 }
                 self.engine.outage.note(&error);
                 self.resume_at = now.mono + RESUME_AFTER;
-                self.floor.grant_failed(planned)
+                // What the database itself refused was not done.
+                self.floor.grant_failed(planned, matches!(error, StoreError::Unavailable(_)))
             }
         }
     }

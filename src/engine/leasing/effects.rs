@@ -1,7 +1,9 @@
 //! Carries out what the floor wants: messages to streams, and questions to the database, each on a task of its own whose
 //! answer comes back as an event.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use tokio::time::sleep;
 
 use super::{
     dispatcher::Dispatcher,
@@ -10,8 +12,12 @@ use super::{
 };
 use crate::{
     domain::ids::{CampaignKey, LeaseId, SessionId},
+    engine::GRANT_WITHIN,
     store::leases::ReleaseVerdict,
 };
+
+/// How long a release waits when the database did not answer.
+const RELEASE_AGAIN: Duration = Duration::from_secs(1);
 
 impl Dispatcher {
     /// Carries out effects, and those that follow from them.
@@ -21,7 +27,8 @@ impl Dispatcher {
             match effect {
                 Effect::Send(session, message) => todo.extend(self.send(session, message)),
                 Effect::Close(session, ending) => self.close(session, ending),
-                Effect::Release(leases, reason) => self.release(leases, reason),
+                Effect::Release(leases, reason) => self.release(leases, reason, Duration::ZERO),
+                Effect::Recall(leases) => self.release(leases, None, GRANT_WITHIN.to_std().unwrap_or_default()),
                 Effect::Park(parked) => self.engine.park(parked),
                 Effect::Refill(campaign, want, scan) => self.refill(campaign, want, scan),
                 Effect::Reload(campaign) => self.engine.reload(campaign),
@@ -50,21 +57,29 @@ impl Dispatcher {
         }
     }
 
-    fn release(&self, leases: Vec<LeaseId>, reason: Option<RevokeReason>) {
+    fn release(&self, leases: Vec<LeaseId>, reason: Option<RevokeReason>, after: Duration) {
         let (engine, events) = (Arc::clone(&self.engine), self.events.clone());
         tokio::spawn(async move {
-            match engine.give_back(&leases).await {
-                Ok(released) => {
-                    for one in released {
-                        let _ = match one.verdict {
-                            ReleaseVerdict::Released => events.send(Event::Ended(one.lease, reason)),
-                            ReleaseVerdict::Begun => events.send(Event::Begun(vec![one.lease])),
-                            ReleaseVerdict::NotHeld => events.send(Event::Ended(one.lease, None)),
-                        };
-                    }
+            if !after.is_zero() {
+                sleep(after).await;
+            }
+            let released = loop {
+                match engine.give_back(&leases).await {
+                    Ok(released) => break released,
+                    // They take their slots till then, so that not many wait here.
+                    Err(error) => engine.outage.note(&error),
                 }
-                // The sweeper takes them back when their deadline has passed.
-                Err(error) => engine.outage.note(&error),
+                tokio::select! {
+                    () = engine.stop.cancelled() => return,
+                    () = sleep(RELEASE_AGAIN) => {}
+                }
+            };
+            for one in released {
+                let _ = match one.verdict {
+                    ReleaseVerdict::Released => events.send(Event::Ended(one.lease, reason)),
+                    ReleaseVerdict::Begun => events.send(Event::Begun(vec![one.lease])),
+                    ReleaseVerdict::NotHeld => events.send(Event::Ended(one.lease, None)),
+                };
             }
         });
     }

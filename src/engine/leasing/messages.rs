@@ -119,6 +119,8 @@ pub enum Effect {
     Close(SessionId, Ending),
     /// Take leases back; with a reason their dialers are told.
     Release(Vec<LeaseId>, Option<RevokeReason>),
+    /// Take back what a grant without an answer may have leased, once it cannot be made any more.
+    Recall(Vec<LeaseId>),
     /// Send leads to wait.
     Park(Vec<Parked>),
     /// Fill a lane: campaign, want, scan.

@@ -199,14 +199,19 @@ impl Floor {
         effects
     }
 
-    /// A grant call failed: its leads may be leased or not. What was leased comes back by its receipts' absence: nobody
-    /// was told.
-    pub fn grant_failed(&mut self, planned: Vec<Planned>) -> Vec<Effect> {
+    /// A grant call failed. `made`: its leads may be leased all the same; nobody was told, so all of it is taken back, and
+    /// takes its slots until that is done.
+    pub fn grant_failed(&mut self, planned: Vec<Planned>, made: bool) -> Vec<Effect> {
         let mut leases = Vec::new();
         let mut campaigns = HashSet::new();
         for Planned { item, lead, .. } in planned {
             if let Some(session) = self.sessions.get_mut(&item.session) {
                 session.pending = session.pending.saturating_sub(1);
+                if made {
+                    session.held.insert(item.lease);
+                    let (session, campaign) = (item.session, item.campaign);
+                    self.ledger.insert(item.lease, Held { session, campaign, receipt: Receipt::Settled, begun: false });
+                }
             }
             if let (None, Some(lane)) = (item.promised, self.lanes.get_mut(&item.campaign)) {
                 lane.planned = lane.planned.saturating_sub(1);
@@ -217,7 +222,7 @@ impl Floor {
                 put_back(lane, lead);
             }
         }
-        let mut effects = vec![Effect::Release(leases, None)];
+        let mut effects = if made { vec![Effect::Recall(leases)] } else { Vec::new() };
         effects.extend(campaigns.into_iter().map(Effect::Reload));
         effects.extend(self.close_drained());
         effects

@@ -167,7 +167,7 @@ async fn unless_fenced<T>(asked: impl Future<Output = Result<T, StoreError>>) ->
 
 async fn grant(line: &Line, stage: &Stage, of: impl Fn(&QueuedLead) -> bool) -> Result<Answer, StoreError> {
     let items: Vec<GrantItem> = stage.queued.iter().filter(|lead| of(lead)).map(|lead| stage.item(lead)).collect();
-    let Some((grants, _)) = unless_fenced(line.store.grant(stage.replica, &items)).await? else {
+    let Some((grants, _)) = unless_fenced(line.store.grant(stage.replica, &items, stage.any_time())).await? else {
         line.execute("rollback; begin").await?;
         return Ok(Answer::refused("fenced"));
     };

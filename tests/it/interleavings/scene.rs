@@ -142,7 +142,7 @@ impl Theatre {
         let refill = store.refill(stage.one, stage.replica, 1, 100, 1000, &stage.windows()).await.unwrap();
         let items: Vec<_> =
             refill.ready.iter().filter(|lead| lead.lead == stage.lead(who)).map(|lead| stage.item(lead)).collect();
-        store.grant(stage.replica, &items).await.unwrap().0
+        store.grant(stage.replica, &items, stage.any_time()).await.unwrap().0
     }
 
     pub async fn close(self) {

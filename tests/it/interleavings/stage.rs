@@ -142,6 +142,11 @@ struct Builder {
 }
 
 impl Stage {
+    /// Never too late.
+    pub fn any_time(&self) -> DateTime<Utc> {
+        self.now + TimeDelta::days(100)
+    }
+
     pub async fn build() -> Stage {
         let database = Database::create().await;
         let line = Line::open(&database.url).await;
@@ -316,7 +321,12 @@ impl Builder {
             let at = self.stage.queued.iter().position(|lead| lead.lead == self.stage.leads[who]).unwrap();
             let lead = self.stage.queued.remove(at);
             let item = self.stage.item(&lead);
-            let (verdicts, _) = self.line.store.grant(self.stage.replica, std::slice::from_ref(&item)).await.unwrap();
+            let (verdicts, _) = self
+                .line
+                .store
+                .grant(self.stage.replica, std::slice::from_ref(&item), self.stage.any_time())
+                .await
+                .unwrap();
             assert_eq!(verdicts, [GrantVerdict::Granted], "{who:?}");
             leased.insert(*who, item.lease);
         }

@@ -29,6 +29,8 @@ pub(super) enum Job {
     /// A grant whose caller gave up, and which commits all the same.
     Ghost(Vec<GrantItem>),
     Release(Vec<LeaseId>, Option<RevokeReason>),
+    /// A release when what was granted without an answer cannot be made any more.
+    Recall(Vec<LeaseId>),
     Begin(SessionId, Vec<LeaseId>),
     Refill(CampaignKey, i32, i32, i32, u32),
     Reload(CampaignKey),
@@ -65,6 +67,11 @@ impl World {
             Job::Ghost(items) => drop(self.db.grant(&items, None)),
             Job::Release(..) if fault == 10 => self.lossy = true,
             Job::Release(leases, reason) => self.run_release(&leases, reason),
+            Job::Recall(leases) => {
+                let gone = |item: &GrantItem| leases.contains(&item.lease);
+                self.jobs.retain(|job| !matches!(job, Job::Ghost(items) if items.iter().any(gone)));
+                self.run_release(&leases, None);
+            }
             Job::Begin(session, leases) => {
                 let begun = self.db.begin(session, &leases);
                 self.tell(Event::Begun(begun));

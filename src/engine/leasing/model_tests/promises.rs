@@ -196,6 +196,15 @@ impl Model {
         self.under_way.clear();
     }
 
+    /// A grant without an answer: what it may have made takes its slots until it is taken back.
+    pub(super) fn doubtful(&mut self, planned: &[Planned]) {
+        for item in planned.iter().map(|planned| &planned.item) {
+            if let Some(session) = self.open.get_mut(&item.session) {
+                session.held.insert(item.lease, Lease { begun: false, unreceived: None });
+            }
+        }
+    }
+
     pub(super) fn sent(&mut self, id: SessionId, message: &Message) {
         let now = self.instant();
         let Some(session) = self.open.get_mut(&id) else {

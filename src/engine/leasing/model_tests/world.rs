@@ -214,7 +214,13 @@ impl World {
                 self.model.answered();
                 let effects = match result {
                     Ok(verdicts) => self.floor.granted(planned, &verdicts, self.now),
-                    Err(_) => self.floor.grant_failed(planned),
+                    Err(error) => {
+                        let made = matches!(error, crate::store::StoreError::Unavailable(_));
+                        if made {
+                            self.model.doubtful(&planned);
+                        }
+                        self.floor.grant_failed(planned, made)
+                    }
                 };
                 self.apply(effects);
             }
@@ -314,6 +320,7 @@ impl World {
                     leases.sort_unstable();
                     self.ask(Job::Release(leases, reason));
                 }
+                Effect::Recall(leases) => self.ask(Job::Recall(leases)),
                 Effect::Park(parked) => self.db.park(&parked),
                 Effect::Refill(key, want, scan) => {
                     let rules = self.floor.lanes[&key].campaign.rules_version;

@@ -22,6 +22,9 @@ const FINISH_MAX: Duration = Duration::from_secs(5);
 /// How often health looks at the database.
 const HEALTH_EVERY: Duration = Duration::from_secs(2);
 
+/// How long it waits for an answer.
+const HEALTH_MAX: Duration = Duration::from_secs(5);
+
 /// Why a server does not start.
 #[derive(Debug, Error)]
 pub enum AppError {
@@ -132,7 +135,7 @@ pub async fn start(database_url: &str, config: ServerConfig) -> Result<Running, 
 async fn watch_health(engine: Arc<Engine>, reporter: tonic_health::server::HealthReporter, stop: CancellationToken) {
     use tonic_health::ServingStatus::{NotServing, Serving};
     loop {
-        let answers = engine.store.now().await.is_ok();
+        let answers = tokio::time::timeout(HEALTH_MAX, engine.store.now()).await.is_ok_and(|answer| answer.is_ok());
         let serving = if answers && !engine.leaving() { Serving } else { NotServing };
         for service in ["dialplane.v1.CampaignService", "dialplane.v1.SchedulerService"] {
             reporter.set_service_status(service, serving).await;

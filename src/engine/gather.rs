@@ -1,13 +1,18 @@
 //! Group commit: requests gather while the previous batch is in flight; a lone request goes at once.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    time::timeout,
+};
 
 use super::EngineError;
 
-/// Requests that may wait; beyond, callers wait themselves.
+/// Requests that may wait; beyond, they are refused.
 const WAITING_MAX: usize = 4096;
+/// How long a caller waits. What was asked may happen all the same, but for what still waits then: that is forgotten.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 type Answer<A> = oneshot::Sender<Result<Vec<A>, EngineError>>;
 type Call<Q, A> = (Vec<Q>, Answer<A>);
@@ -30,11 +35,14 @@ impl<Q: Send + 'static, A: Send + 'static> Gather<Q, A> {
         let run = Arc::new(run);
         tokio::spawn(async move {
             while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
-                let Some(first) = waiting.recv().await else { break };
+                let Some(first) = next(&mut waiting).await else { break };
                 let mut items = first.0;
                 let mut answers = vec![(items.len(), first.1)];
                 while items.len() < items_max {
                     let Ok((more, answer)) = waiting.try_recv() else { break };
+                    if answer.is_closed() {
+                        continue;
+                    }
                     answers.push((more.len(), answer));
                     items.extend(more);
                 }
@@ -52,11 +60,26 @@ impl<Q: Send + 'static, A: Send + 'static> Gather<Q, A> {
     /// Hands in items and waits for their answers.
     ///
     /// # Errors
-    /// Whatever the batch answers; [`EngineError::Internal`] when it died.
+    /// Whatever the batch answers; [`EngineError::Unavailable`] when there is no answer in time; [`EngineError::Overloaded`]
+    /// when too many wait; [`EngineError::Internal`] when it died.
     pub async fn call(&self, items: Vec<Q>) -> Result<Vec<A>, EngineError> {
         let (answer, answered) = oneshot::channel();
-        self.calls.send((items, answer)).await.map_err(|_| EngineError::ShuttingDown)?;
-        answered.await.map_err(|_| EngineError::Internal("a batch died".into()))?
+        self.calls.try_send((items, answer)).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => EngineError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => EngineError::ShuttingDown,
+        })?;
+        let answered = timeout(ANSWER_WITHIN, answered).await.map_err(|_| EngineError::Unavailable)?;
+        answered.map_err(|_| EngineError::Internal("a batch died".into()))?
+    }
+}
+
+/// The next call whose caller is still there.
+async fn next<Q, A>(waiting: &mut mpsc::Receiver<Call<Q, A>>) -> Option<Call<Q, A>> {
+    loop {
+        match waiting.recv().await {
+            Some((_, answer)) if answer.is_closed() => {}
+            call => return call,
+        }
     }
 }
 

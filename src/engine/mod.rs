@@ -1,5 +1,6 @@
 //! What happens: the use cases, one file each, and the loops that keep the world in order. Owns transactions; holds no SQL.
 
+mod aside;
 pub mod campaigns;
 pub mod error;
 mod gather;
@@ -27,9 +28,10 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use aside::Aside;
 pub use error::EngineError;
 use gather::Gather;
 use leasing::{
@@ -70,6 +72,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(35);
 pub struct Engine {
     /// All that is stored.
     pub store: Store,
+    /// For signs of life: there when the pool is exhausted.
+    pub(crate) lifeline: Store,
     /// The database's clock.
     pub clock: Clock,
     /// When this replica started.
@@ -93,6 +97,9 @@ pub struct Engine {
     permits: Gather<BeginItem, permits::Permit>,
     reports: Gather<outcomes::Report, outcomes::ReportAnswer>,
     polls: polls::Polls,
+    reloads: Aside<CampaignKey>,
+    peeks: Aside<CampaignKey>,
+    questions: Arc<Semaphore>,
 }
 
 /// Reads a lock whose holder may have panicked: the data are copies of rows, whole at any instant.
@@ -117,6 +124,7 @@ impl Engine {
         store.fill_settings(fill).await?;
         store.extend_attempts().await?;
         let settings = store.settings().await?;
+        let lifeline = store.lifeline()?;
         let clock = Clock::default();
         let asked_at = system();
         clock.observe(asked_at, store.now().await?.0);
@@ -143,6 +151,10 @@ impl Engine {
                 leaving: CancellationToken::new(),
                 drained: CancellationToken::new(),
                 polls: polls::Polls::default(),
+                reloads: Aside::default(),
+                peeks: Aside::default(),
+                questions: Arc::new(Semaphore::new(aside::QUESTIONS_MAX)),
+                lifeline,
                 stop,
                 store,
             }
@@ -262,33 +274,6 @@ impl Engine {
         self.rejoin_wanted.notify_one();
     }
 
-    /// Reads the promises of campaigns again, aside.
-    pub(crate) fn peek_promises(self: &Arc<Self>, campaigns: Vec<CampaignKey>) {
-        let engine = Arc::clone(self);
-        tokio::spawn(async move {
-            match engine.promises(&campaigns).await {
-                Ok(leads) => engine.tell(Event::Promises(campaigns, leads)),
-                Err(error) => engine.outage.note(&error),
-            }
-        });
-    }
-
-    /// Reads a campaign again, aside.
-    pub(crate) fn reload(self: &Arc<Self>, key: CampaignKey) {
-        let engine = Arc::clone(self);
-        tokio::spawn(async move {
-            match engine.store.campaign(By::Key(key)).await {
-                Ok(Some(row)) => {
-                    let row = engine.remember(row);
-                    engine.tell(Event::Campaign(row));
-                    engine.peek_promises(vec![key]);
-                }
-                Ok(None) => {}
-                Err(error) => engine.outage.note(&error),
-            }
-        });
-    }
-
     /// Sends leads to wait, aside; what fails stays READY and is found again by the replica keeper.
     pub(crate) fn park(self: &Arc<Self>, parked: Vec<Parked>) {
         let engine = Arc::clone(self);
@@ -333,17 +318,6 @@ impl Engine {
         for lease in leases {
             self.tell(Event::Ended(lease, reason));
         }
-    }
-
-    /// Tells, aside, which of these leases are over.
-    pub(crate) fn find_ended(self: &Arc<Self>, leases: Vec<LeaseId>) {
-        let engine = Arc::clone(self);
-        tokio::spawn(async move {
-            match engine.store.ended(&leases).await {
-                Ok(ended) => ended.into_iter().for_each(|lease| engine.tell(Event::EndedElsewhere(lease, None))),
-                Err(error) => engine.outage.note(&error),
-            }
-        });
     }
 
     /// A call named a session that is not here.

@@ -14,11 +14,17 @@ use crate::store::StoreError;
 
 /// Without an answer to the replica keeper for this long the database does not serve. Three of its turns.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
+/// Without a failure for this long an outage is over. Longer than a call waits for a connection: a database that answers now
+/// and then, full or exhausted, is one outage and not many.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// What is known of the database's presence.
 #[derive(Debug, Default)]
 pub struct Outage {
-    known: AtomicBool,
+    /// A call failed since the keeper's last answer.
+    failing: AtomicBool,
+    /// The last failure of an outage that was told.
+    told: Mutex<Option<Instant>>,
     /// When unbroken service began, and the keeper's last answer in it.
     served: Mutex<Option<(Instant, Instant)>>,
 }
@@ -30,39 +36,44 @@ impl Outage {
             // Not the database: the replica keeper says so and starts anew; what came late is asked anew.
         } else if !error.is_transient() {
             tracing::error!(%error, "a database call failed");
-        } else if !self.known.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%error, "the database is away; trying on");
+        } else {
+            self.failing.store(true, Ordering::Relaxed);
+            if lock(&self.told).replace(Instant::now()).is_none() {
+                tracing::warn!(%error, "the database is away; trying on");
+            }
         }
     }
 
     /// The replica keeper had no answer.
     pub fn broken(&self) {
-        *self.lock() = None;
+        *lock(&self.served) = None;
     }
 
     /// The replica keeper was answered.
     pub fn over(&self) {
         let now = Instant::now();
-        let mut served = self.lock();
+        let mut served = lock(&self.served);
         let since = served.filter(|(_, last)| now - *last < SILENCE_MAX).map_or(now, |(since, _)| since);
         *served = Some((since, now));
-        if self.known.swap(false, Ordering::Relaxed) {
+        self.failing.store(false, Ordering::Relaxed);
+        if lock(&self.told).take_if(|last| now - *last >= QUIET).is_some() {
             tracing::info!("the database is back");
         }
     }
 
     /// For how long the database has answered without a break. Zero, too, for a process that has just slept.
     pub fn served_for(&self) -> Duration {
-        let served = *self.lock();
+        let served = *lock(&self.served);
         served.filter(|(_, last)| last.elapsed() < SILENCE_MAX).map_or(Duration::ZERO, |(since, _)| since.elapsed())
     }
 
     /// Whether it answers now: only such time counts against a dialer that is silent.
     pub fn serving(&self) -> bool {
-        !self.known.load(Ordering::Relaxed) && self.lock().is_some_and(|(_, last)| last.elapsed() < SILENCE_MAX)
+        !self.failing.load(Ordering::Relaxed)
+            && lock(&self.served).is_some_and(|(_, last)| last.elapsed() < SILENCE_MAX)
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Instant)>> {
-        self.served.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -64,6 +64,15 @@ impl Polls {
         if mailbox.dialer == demand.dialer { Ok(Arc::clone(mailbox)) } else { Err(EngineError::SessionInUse) }
     }
 
+    /// Forgets a mailbox whose session could not be opened, unless another poll is at it.
+    fn forget(&self, session: SessionId, mailbox: &Arc<Mailbox>) {
+        let mut mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        // The map's and the caller's.
+        if Arc::strong_count(mailbox) == 2 {
+            mailboxes.remove(&session);
+        }
+    }
+
     /// Forgets mailboxes whose session is over and that nobody asks.
     pub(crate) fn forget_closed(&self) {
         let mut mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,7 +114,8 @@ impl Engine {
             let line = match place.as_mut() {
                 Some(line) => line,
                 None => {
-                    let (session, inbox) = self.open_session(demand.clone()).await?;
+                    let opened = self.open_session(demand.clone()).await;
+                    let (session, inbox) = opened.inspect_err(|_| self.polls.forget(demand.session, &mailbox))?;
                     place.insert(Line { session, inbox, answered: None })
                 }
             };

@@ -122,7 +122,7 @@ impl Engine {
     /// Notes, aside, the slots of sessions: for the status, and for the other replicas' buffers.
     pub(crate) fn note_slots(self: &Arc<Self>, sessions: Vec<SessionId>, slots: Vec<i32>) {
         let engine = Arc::clone(self);
-        tokio::spawn(async move {
+        self.ask_aside(async move {
             if let Err(error) = engine.store.note_slots(engine.replica(), &sessions, &slots).await {
                 engine.outage.note(&error);
             }
@@ -154,7 +154,7 @@ impl Engine {
     /// Tells, aside, which streams have their sessions no more; and closes sessions that have no stream any more.
     pub(crate) fn find_lost_streams(self: &Arc<Self>, streams: (Vec<SessionId>, Vec<StreamNumber>)) {
         let engine = Arc::clone(self);
-        tokio::spawn(async move {
+        self.ask_aside(async move {
             let found = async {
                 engine.store.close_all_but(engine.replica(), &streams.0).await?;
                 engine.store.lost_streams(&streams.0, &streams.1).await

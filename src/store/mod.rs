@@ -7,6 +7,7 @@ pub mod error;
 pub mod imports;
 pub mod leads;
 pub mod leases;
+mod links;
 pub mod live_leases;
 pub mod migrations;
 pub mod queue;
@@ -15,14 +16,11 @@ pub mod sessions;
 pub mod settings;
 pub mod suppressions;
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Metrics, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use futures::future::BoxFuture;
-use tokio_postgres::NoTls;
+use links::Links;
 
 pub use deadpool_postgres::Transaction;
 pub use error::StoreError;
@@ -31,8 +29,7 @@ pub use error::StoreError;
 #[derive(Clone)]
 pub struct Store {
     pool: Pool,
-    /// Connections opened before this are not used again.
-    cut_at: Arc<Mutex<Option<Instant>>>,
+    links: Links,
     config: tokio_postgres::Config,
 }
 
@@ -52,28 +49,40 @@ impl Store {
         config.connect_timeout(POOL_WAIT).application_name("dialplane");
         // A link that is cut is noticed by both sides, and a frozen process does not hold the engine's gauge for ever.
         config.tcp_user_timeout(LINK_DEAD_AFTER).keepalives_idle(LINK_DEAD_AFTER).keepalives_interval(POOL_WAIT);
+        Store::pooled(config, Links::default(), connections_max)
+    }
+
+    /// A connection of its own, which is there when those of the pool are taken; it is cut with them.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; not for want of a database, since it is opened when used.
+    pub fn lifeline(&self) -> Result<Store, StoreError> {
+        Store::pooled(self.config.clone(), self.links.clone(), 1)
+    }
+
+    fn pooled(config: tokio_postgres::Config, links: Links, connections_max: usize) -> Result<Store, StoreError> {
         let mut pooled = config.clone();
         let given = config.get_options().unwrap_or_default();
         pooled.options(format!(
             "{given} -c idle_in_transaction_session_timeout=10s -c statement_timeout=60s -c lock_timeout=30s"
         ));
-        let manager = Manager::from_config(pooled, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-        let cut_at = Arc::new(Mutex::new(None));
-        let cut = Arc::clone(&cut_at);
-        let still_good =
-            Hook::sync_fn(move |_, metrics: &Metrics| match *cut.lock().unwrap_or_else(PoisonError::into_inner) {
-                Some(at) if metrics.created < at => Err(HookError::message("cut")),
-                _ => Ok(()),
-            });
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_connect(pooled, links.clone(), recycling);
+        // The pool would warn of each: an outage is told once.
+        let open = Hook::sync_fn(
+            |client: &mut deadpool_postgres::ClientWrapper, _| {
+                if client.is_closed() { Err(HookError::message("closed")) } else { Ok(()) }
+            },
+        );
         let pool = Pool::builder(manager)
-            .pre_recycle(still_good)
+            .pre_recycle(open)
             .max_size(connections_max)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(POOL_WAIT))
             .create_timeout(Some(POOL_WAIT))
             .build()
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Store { pool, cut_at, config })
+        Ok(Store { pool, links, config })
     }
 
     /// How to open a connection outside the pool: for LISTEN, which the pool's connections would swallow.
@@ -81,9 +90,9 @@ impl Store {
         &self.config
     }
 
-    /// Uses no connection again that is open now: nothing comes back on them.
+    /// Ends every connection that is open now, and so what waits on them: nothing comes back.
     pub fn cut(&self) {
-        *self.cut_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(tokio::time::Instant::now().into_std());
+        self.links.cut();
     }
 
     /// A connection of the pool.

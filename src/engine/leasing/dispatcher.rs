@@ -57,8 +57,6 @@ pub struct Dispatcher {
     probed_at: Instant,
     /// No grant before this: the last one failed.
     resume_at: Instant,
-    /// Slots of all sessions here, as the database knows them.
-    noted: i64,
 }
 
 impl Dispatcher {
@@ -74,7 +72,6 @@ impl Dispatcher {
             ticked_at: now,
             probed_at: now,
             resume_at: now,
-            noted: 0,
             engine,
         };
         let stop = dispatcher.engine.stop.clone();
@@ -272,8 +269,8 @@ impl Dispatcher {
         self.floor.slots_elsewhere = usize::try_from(presence.slots_elsewhere).unwrap_or(0);
         let (sessions, slots) = self.floor.slots();
         let mine: i64 = slots.iter().map(|slots| i64::from(*slots)).sum();
-        if mine != self.noted {
-            self.noted = mine;
+        // Compared with what is stored: a note that failed is made again.
+        if mine != presence.slots - presence.slots_elsewhere {
             self.engine.note_slots(sessions, slots);
         }
     }

@@ -13,6 +13,8 @@ use crate::{
 /// A replica silent for this long is dead.
 pub const REPLICA_TTL: Duration = Duration::from_secs(5);
 const PERIOD: Duration = Duration::from_secs(1);
+/// How long a turn may take once the database has answered: the next must come before this replica has expired.
+const TURN_MAX: Duration = Duration::from_secs(3);
 /// Turns after which READY leads are compared with memory: a failed hand-over would else be lost till the end.
 const COMPARE_EVERY: u32 = 15;
 
@@ -31,10 +33,8 @@ pub struct Duties {
 /// # Errors
 /// [`StoreError`].
 pub async fn run_once(engine: &Arc<Engine>, duties: Duties) -> Result<bool, StoreError> {
-    let asked_at = system();
-    let (now, _) = engine.store.now().await?;
-    engine.clock.observe(asked_at, now);
-    if !engine.store.keep_replica(engine.replica(), REPLICA_TTL).await? {
+    // Not by the pool: it may be exhausted, and that is no death.
+    if !engine.lifeline.keep_replica(engine.replica(), REPLICA_TTL).await? {
         return Ok(false);
     }
     let inherited = duties.bury && engine.store.bury_replicas(engine.replica()).await?;
@@ -42,13 +42,29 @@ pub async fn run_once(engine: &Arc<Engine>, duties: Duties) -> Result<bool, Stor
         engine.tell(Event::Inherited(engine.store.buffer_of(engine.replica()).await?));
     }
     if duties.compare {
-        engine.polls.forget_closed();
         engine.tell(Event::Reconcile);
     }
     let presence = engine.store.presence(engine.replica()).await?;
     engine.replicas.store(presence.replicas, Ordering::Relaxed);
     engine.tell(Event::Presence(presence));
     Ok(true)
+}
+
+/// Whether the database answers, and its clock.
+async fn look(engine: &Engine) -> Result<(), StoreError> {
+    let asked_at = system();
+    let looked = tokio::time::timeout(REPLICA_TTL, engine.lifeline.now()).await;
+    let (now, _) = looked.unwrap_or_else(|_| {
+        // A link on which nothing comes back would never break by itself.
+        engine.store.cut();
+        Err(no_answer())
+    })?;
+    engine.clock.observe(asked_at, now);
+    Ok(())
+}
+
+fn no_answer() -> StoreError {
+    StoreError::Unavailable("no answer".into())
 }
 
 async fn rejoin(engine: &Arc<Engine>) -> Result<(), StoreError> {
@@ -71,14 +87,17 @@ pub async fn run(engine: Arc<Engine>) {
         turn = turn.wrapping_add(1);
         let duties =
             Duties { bury: engine.outage.served_for() >= REPLICA_TTL, compare: turn.is_multiple_of(COMPARE_EVERY) };
-        let done = tokio::time::timeout(REPLICA_TTL, async {
-            if run_once(&engine, duties).await? { Ok(()) } else { rejoin(&engine).await }
-        });
-        let done = done.await.unwrap_or_else(|_| {
-            // A link on which nothing comes back would never break by itself.
-            engine.store.cut();
-            Err(StoreError::Unavailable("no answer".into()))
-        });
+        if duties.compare {
+            engine.polls.forget_closed();
+        }
+        let done = match look(&engine).await {
+            Ok(()) => tokio::time::timeout(TURN_MAX, async {
+                if run_once(&engine, duties).await? { Ok(()) } else { rejoin(&engine).await }
+            })
+            .await
+            .unwrap_or_else(|_| Err(no_answer())),
+            Err(error) => Err(error),
+        };
         match done {
             Ok(()) => engine.outage.over(),
             Err(error) => {

@@ -12,6 +12,7 @@ use futures::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc};
 use tokio_postgres::{AsyncMessage, NoTls};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     domain::ids::{CampaignKey, LeaseId, SessionId, StreamNumber},
@@ -30,6 +31,10 @@ const SIGNALS_PER_PAYLOAD: usize = 80;
 /// Signals that may wait; beyond, they are dropped, and the tick makes up for them.
 const WAITING_MAX: usize = 20_000;
 const RECONNECT: Duration = Duration::from_secs(1);
+/// How often the listener asks whether its link still carries: else a dead one would look like silence.
+const PING_EVERY: Duration = Duration::from_secs(10);
+/// How long a link may owe an answer.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// What other replicas should know at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -95,7 +100,7 @@ pub async fn deliver(engine: Arc<Engine>) {
         if engine.replicas.load(Ordering::Relaxed) <= 1 && !moved {
             continue;
         }
-        if let Err(error) = notify(&engine, &mut connection, signals).await {
+        if let Err(error) = in_time(notify(&engine, &mut connection, signals)).await {
             engine.outage.note(&error);
             connection = None;
         }
@@ -142,6 +147,11 @@ async fn notify(
     Ok(())
 }
 
+async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let done = tokio::time::timeout(ANSWER_MAX, work).await;
+    done.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer".into())))
+}
+
 /// Takes in the other replicas' signals until the engine stops.
 pub async fn listen(engine: Arc<Engine>) {
     loop {
@@ -154,20 +164,29 @@ pub async fn listen(engine: Arc<Engine>) {
 }
 
 async fn listen_once(engine: &Arc<Engine>) -> Result<(), StoreError> {
-    let (client, mut connection) = engine.store.connection_config().connect(NoTls).await?;
+    let config = engine.store.connection_config();
+    let (client, mut connection) = in_time(async { Ok(config.connect(NoTls).await?) }).await?;
     let (messages, mut inbox) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
+    let _driver = AbortOnDropHandle::new(tokio::spawn(async move {
         let mut stream = stream::poll_fn(move |context| connection.poll_message(context));
         while let Some(Ok(message)) = stream.next().await {
             if messages.send(message).is_err() {
                 return;
             }
         }
-    });
-    client.batch_execute(&format!("listen {CHANNEL}")).await?;
+    }));
+    in_time(async { Ok(client.batch_execute(&format!("listen {CHANNEL}")).await?) }).await?;
     // Whatever was said while nobody listened.
     engine.survey_soon();
-    while let Some(message) = inbox.recv().await {
+    loop {
+        let message = tokio::select! {
+            message = inbox.recv() => message,
+            () = tokio::time::sleep(PING_EVERY) => {
+                in_time(async { Ok(client.batch_execute("").await?) }).await?;
+                continue;
+            }
+        };
+        let Some(message) = message else { return Ok(()) };
         let AsyncMessage::Notification(note) = message else { continue };
         match serde_json::from_str::<Payload>(note.payload()) {
             Ok(payload) if payload.from != engine.replica() => {
@@ -178,7 +197,6 @@ async fn listen_once(engine: &Arc<Engine>) -> Result<(), StoreError> {
             Err(error) => tracing::debug!(%error, "a signal was not understood"),
         }
     }
-    Ok(())
 }
 
 fn take(engine: &Arc<Engine>, signal: Signal) {

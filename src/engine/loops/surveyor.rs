@@ -15,10 +15,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub async fn run(engine: Arc<Engine>) {
     loop {
         let period = match engine.survey().await {
-            Ok(()) => {
-                engine.outage.over();
-                engine.settings().tick_interval.min(PERIOD_MAX)
-            }
+            Ok(()) => engine.settings().tick_interval.min(PERIOD_MAX),
             Err(error) => {
                 engine.outage.note(&error);
                 RETRY

@@ -6,7 +6,7 @@ use deadpool_postgres::Connect;
 use futures::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Error, NoTls};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// Opens connections; all that are open end together when they are cut.
 #[derive(Clone, Default)]
@@ -26,16 +26,17 @@ impl Connect for Links {
         let cut = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Box::pin(async move {
             let (client, connection) = config.connect(NoTls).await?;
-            let driver = tokio::spawn(async move {
+            // Ends with this attempt: by itself it would wait for ever for what it is owed.
+            let driver = AbortOnDropHandle::new(tokio::spawn(async move {
                 tokio::select! {
                     // Whoever waits is told.
                     _ = connection => {}
                     () = cut.cancelled() => {}
                 }
-            });
+            }));
             // A statement whose asker is gone ends, with its locks. Not every platform's server can look.
             let _ = client.batch_execute("set client_connection_check_interval = '5s'").await;
-            Ok((client, driver))
+            Ok((client, driver.detach()))
         })
     }
 }

@@ -5,6 +5,8 @@ mod bad_ids;
 mod bad_input;
 mod campaigns;
 mod crash;
+mod database_away;
+mod database_full;
 mod first_call;
 mod guarantees;
 mod imports;

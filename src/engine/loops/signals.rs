@@ -98,6 +98,7 @@ pub async fn deliver(engine: Arc<Engine>) {
         // Alone, there is nobody to tell; but one who has just come may have had a session.
         let moved = signals.iter().any(|signal| matches!(signal, Signal::TakenOver(..)));
         if engine.replicas.load(Ordering::Relaxed) <= 1 && !moved {
+            connection = None;
             continue;
         }
         if let Err(error) = in_time(notify(&engine, &mut connection, signals)).await {
@@ -127,15 +128,16 @@ fn coalesce(all: Vec<Signal>) -> HashSet<Signal> {
 
 async fn notify(
     engine: &Engine,
-    connection: &mut Option<tokio_postgres::Client>,
+    connection: &mut Option<(tokio_postgres::Client, AbortOnDropHandle<()>)>,
     signals: HashSet<Signal>,
 ) -> Result<(), StoreError> {
-    let client = match connection {
-        Some(client) => client,
+    let (client, _) = match connection {
+        Some(connection) => connection,
         None => {
             let (client, driver) = engine.store.connection_config().connect(NoTls).await?;
-            tokio::spawn(driver);
-            connection.insert(client)
+            // By itself it would wait for ever for what it is owed.
+            let driver = tokio::spawn(async move { drop(driver.await) });
+            connection.insert((client, AbortOnDropHandle::new(driver)))
         }
     };
     let signals: Vec<Signal> = signals.into_iter().collect();

@@ -107,6 +107,11 @@ impl Database {
         Database { sql: connect(&url).await, url, name }
     }
 
+    /// The one of this URL, for an engine to migrate: with the real clock.
+    pub async fn at(url: String) -> Database {
+        Database { sql: connect(&url).await, url, name: String::new() }
+    }
+
     /// Replicas live on: it is the clock that jumps, not they who were silent.
     pub async fn advance(&self, by: Duration) {
         self.sql

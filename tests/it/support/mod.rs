@@ -3,6 +3,8 @@
 pub mod asks;
 pub mod database;
 pub mod dialer;
+pub mod outage;
+pub mod proxy;
 
 use std::{future::Future, sync::Arc, time::Duration};
 

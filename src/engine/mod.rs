@@ -246,6 +246,17 @@ impl Engine {
         Ok(released)
     }
 
+    /// Gives up on what does not end, and on every link with it: one that owes an answer would keep it for ever.
+    pub(crate) async fn in_time<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E>
+    where
+        E: From<StoreError>,
+    {
+        tokio::time::timeout(ANSWER_MAX, work).await.unwrap_or_else(|_| {
+            self.store.cut();
+            Err(StoreError::Unavailable("no answer".into()).into())
+        })
+    }
+
     /// Reads everything that the floor needs.
     pub(crate) async fn survey(&self) -> Result<(), StoreError> {
         let settings = self.store.settings().await?;

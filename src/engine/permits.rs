@@ -84,7 +84,7 @@ pub(super) async fn begin_batch(engine: Weak<Engine>, items: Vec<BeginItem>) -> 
     }
     engine.tell(Event::Begun(begun));
     for (verdict, leases) in refused {
-        end_refused(&engine, verdict, &leases).await?;
+        engine.in_time(end_refused(&engine, verdict, &leases)).await?;
     }
     items
         .iter()

@@ -95,6 +95,12 @@ impl Store {
         self.links.cut();
     }
 
+    /// Whether all connections are taken.
+    pub fn is_exhausted(&self) -> bool {
+        let status = self.pool.status();
+        status.size >= status.max_size && status.available == 0
+    }
+
     /// A connection of the pool.
     ///
     /// # Errors

@@ -28,15 +28,11 @@ pub struct Duties {
     pub compare: bool,
 }
 
-/// One turn. `false`: this replica was taken for dead.
+/// The duties of one turn.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn run_once(engine: &Arc<Engine>, duties: Duties) -> Result<bool, StoreError> {
-    // Not by the pool: it may be exhausted, and that is no death.
-    if !engine.lifeline.keep_replica(engine.replica(), REPLICA_TTL).await? {
-        return Ok(false);
-    }
+pub async fn run_once(engine: &Arc<Engine>, duties: Duties) -> Result<(), StoreError> {
     let inherited = duties.bury && engine.store.bury_replicas(engine.replica()).await?;
     if inherited || duties.compare {
         engine.tell(Event::Inherited(engine.store.buffer_of(engine.replica()).await?));
@@ -47,7 +43,29 @@ pub async fn run_once(engine: &Arc<Engine>, duties: Duties) -> Result<bool, Stor
     let presence = engine.store.presence(engine.replica()).await?;
     engine.replicas.store(presence.replicas, Ordering::Relaxed);
     engine.tell(Event::Presence(presence));
-    Ok(true)
+    Ok(())
+}
+
+/// One turn: a sign of life first, not by the pool, which may be exhausted; that is no death. `silent` counts turns in a row
+/// in which the pool's connections did not answer.
+async fn turn(engine: &Arc<Engine>, duties: Duties, silent: &mut u32) -> Result<(), StoreError> {
+    look(engine).await?;
+    let kept = tokio::time::timeout(TURN_MAX, engine.lifeline.keep_replica(engine.replica(), REPLICA_TTL)).await;
+    let kept = kept.unwrap_or_else(|_| Err(no_answer()))?;
+    let done = tokio::time::timeout(TURN_MAX, async {
+        if kept { run_once(engine, duties).await } else { rejoin(engine).await }
+    });
+    let Ok(done) = done.await else {
+        *silent += 1;
+        // The lifeline lives and these do not: they are dead, or all wait for something that does not come.
+        if *silent >= 2 || !engine.store.is_exhausted() {
+            *silent = 0;
+            engine.store.cut();
+        }
+        return Err(no_answer());
+    };
+    *silent = 0;
+    done
 }
 
 /// Whether the database answers, and its clock.
@@ -77,27 +95,20 @@ async fn rejoin(engine: &Arc<Engine>) -> Result<(), StoreError> {
 
 /// Runs until the engine stops.
 pub async fn run(engine: Arc<Engine>) {
-    let mut turn = 0_u32;
+    let (mut turns, mut silent) = (0_u32, 0);
     loop {
         tokio::select! {
             () = engine.stop.cancelled() => return,
             () = engine.rejoin_wanted.notified() => {}
             () = tokio::time::sleep(jittered(PERIOD)) => {}
         }
-        turn = turn.wrapping_add(1);
+        turns = turns.wrapping_add(1);
         let duties =
-            Duties { bury: engine.outage.served_for() >= REPLICA_TTL, compare: turn.is_multiple_of(COMPARE_EVERY) };
+            Duties { bury: engine.outage.served_for() >= REPLICA_TTL, compare: turns.is_multiple_of(COMPARE_EVERY) };
         if duties.compare {
             engine.polls.forget_closed();
         }
-        let done = match look(&engine).await {
-            Ok(()) => tokio::time::timeout(TURN_MAX, async {
-                if run_once(&engine, duties).await? { Ok(()) } else { rejoin(&engine).await }
-            })
-            .await
-            .unwrap_or_else(|_| Err(no_answer())),
-            Err(error) => Err(error),
-        };
+        let done = turn(&engine, duties, &mut silent).await;
         match done {
             Ok(()) => engine.outage.over(),
             Err(error) => {

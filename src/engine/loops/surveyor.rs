@@ -14,7 +14,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Runs until the engine stops.
 pub async fn run(engine: Arc<Engine>) {
     loop {
-        let period = match engine.survey().await {
+        let period = match engine.in_time(engine.survey()).await {
             Ok(()) => engine.settings().tick_interval.min(PERIOD_MAX),
             Err(error) => {
                 engine.outage.note(&error);

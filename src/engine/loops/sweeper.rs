@@ -91,7 +91,7 @@ pub async fn run(engine: Arc<Engine>) {
         if engine.outage.served_for() < REPLICA_TTL {
             continue;
         }
-        match run_once(&engine).await {
+        match engine.in_time(run_once(&engine)).await {
             Ok(report) if report != Report::default() => {
                 tracing::info!(returned = report.returned, unknown = report.unknown, "leases ended by time");
             }

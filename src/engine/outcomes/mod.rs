@@ -283,7 +283,7 @@ pub(super) async fn report_batch(engine: Weak<Engine>, reports: Vec<Report>) -> 
     while !waiting.is_empty() {
         let mut seen = HashSet::new();
         let (round, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(_, report)| seen.insert(report.lease));
-        engine.report_round(&round, &mut answers).await?;
+        engine.in_time(engine.report_round(&round, &mut answers)).await?;
         waiting = rest;
     }
     answers

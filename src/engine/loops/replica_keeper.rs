@@ -13,6 +13,9 @@ use crate::{
 /// A replica silent for this long is dead.
 pub const REPLICA_TTL: Duration = Duration::from_secs(5);
 const PERIOD: Duration = Duration::from_secs(1);
+/// How long the database may be silent before its links count as dead. Less than opening one may take: that this fails, too,
+/// would else pass for an answer.
+const SILENT_MAX: Duration = Duration::from_secs(4);
 /// How long a turn may take once the database has answered: the next must come before this replica has expired.
 const TURN_MAX: Duration = Duration::from_secs(3);
 /// Turns after which READY leads are compared with memory: a failed hand-over would else be lost till the end.
@@ -71,7 +74,7 @@ async fn turn(engine: &Arc<Engine>, duties: Duties, silent: &mut u32) -> Result<
 /// Whether the database answers, and its clock.
 async fn look(engine: &Engine) -> Result<(), StoreError> {
     let asked_at = system();
-    let looked = tokio::time::timeout(REPLICA_TTL, engine.lifeline.now()).await;
+    let looked = tokio::time::timeout(SILENT_MAX, engine.lifeline.now()).await;
     let (now, _) = looked.unwrap_or_else(|_| {
         // A link on which nothing comes back would never break by itself.
         engine.store.cut();

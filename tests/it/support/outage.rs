@@ -34,17 +34,49 @@ pub fn is_unavailable(what: &str, status: &Status) {
 
 /// Every call of CampaignService.
 pub fn campaign_calls(world: &World, campaign: &str, lead_id: &str) -> Vec<Ask> {
+    let mut calls = calls_of_campaigns(world, campaign);
+    calls.extend(calls_of_leads(world, campaign, lead_id));
+    calls
+}
+
+fn mask(path: &str) -> Option<prost_types::FieldMask> {
+    Some(prost_types::FieldMask { paths: vec![path.into()] })
+}
+
+fn calls_of_campaigns(world: &World, campaign: &str) -> Vec<Ask> {
     let client = &world.campaigns;
-    let (campaign_id, lead_id) = (campaign.to_owned(), lead_id.to_owned());
-    let id = || campaign_id.clone();
-    let numbers = vec![number(9)];
-    let by_lead = || (campaign_id.clone(), lead_id.clone());
-    let ((of_get, get), (of_update, update), (of_plan, plan), (of_cancel, cancel)) =
-        (by_lead(), by_lead(), by_lead(), by_lead());
-    let callback_at = timestamp(world.engine().clock.now() + Duration::from_secs(60));
-    let mask = |path: &str| Some(prost_types::FieldMask { paths: vec![path.into()] });
+    let campaign_id = || campaign.to_owned();
+    let create = pb::CreateCampaignRequest { name: "away".into(), rules: Some(super::rules()), ..Default::default() };
+    let update = pb::UpdateCampaignRequest {
+        campaign_id: campaign_id(),
+        name: "b".into(),
+        update_mask: mask("name"),
+        ..Default::default()
+    };
+    let (numbers, reason) = (vec![number(9)], || "test".to_owned());
+    let add = pb::AddSuppressionsRequest { numbers: numbers.clone(), reason: reason(), ..Default::default() };
+    let remove = pb::RemoveSuppressionsRequest { numbers: numbers.clone(), reason: reason(), ..Default::default() };
+    vec![
+        ask!(client, create_campaign, create),
+        ask!(client, get_campaign, pb::GetCampaignRequest { campaign_id: campaign_id() }),
+        ask!(client, list_campaigns, pb::ListCampaignsRequest::default()),
+        ask!(client, update_campaign, update),
+        ask!(client, start_campaign, pb::StartCampaignRequest { campaign_id: campaign_id(), ..Default::default() }),
+        ask!(client, pause_campaign, pb::PauseCampaignRequest { campaign_id: campaign_id(), ..Default::default() }),
+        ask!(client, archive_campaign, pb::ArchiveCampaignRequest { campaign_id: campaign_id(), ..Default::default() }),
+        ask!(client, reset_campaign, pb::ResetCampaignRequest { campaign_id: campaign_id(), ..Default::default() }),
+        ask!(client, get_campaign_stats, pb::GetCampaignStatsRequest { campaign_id: campaign_id() }),
+        ask!(client, add_suppressions, add),
+        ask!(client, remove_suppressions, remove),
+        ask!(client, check_suppressions, pb::CheckSuppressionsRequest { numbers }),
+    ]
+}
+
+fn calls_of_leads(world: &World, campaign: &str, lead_id: &str) -> Vec<Ask> {
+    let client = &world.campaigns;
+    let (campaign_id, lead_id) = (|| campaign.to_owned(), || lead_id.to_owned());
     let chunk = pb::ImportLeadsRequest {
-        campaign_id: id(),
+        campaign_id: campaign_id(),
         import_id: new_id(),
         seq: 1,
         leads: vec![lead(7)],
@@ -53,75 +85,33 @@ pub fn campaign_calls(world: &World, campaign: &str, lead_id: &str) -> Vec<Ask> 
     let mut importer = client.clone();
     let import =
         async move { importer.import_leads(tokio_stream::once(chunk)).await?.into_inner().message().await.map(|_| ()) };
+    let create = pb::CreateLeadsRequest { campaign_id: campaign_id(), leads: vec![lead(8)], ..Default::default() };
+    let update = pb::UpdateLeadRequest {
+        campaign_id: campaign_id(),
+        lead_id: lead_id(),
+        score: 5,
+        update_mask: mask("score"),
+        ..Default::default()
+    };
+    let consume =
+        pb::ConsumeLeadsRequest { campaign_id: campaign_id(), lead_ids: vec![lead_id()], ..Default::default() };
+    let plan = pb::ScheduleCallbackRequest {
+        campaign_id: campaign_id(),
+        lead_id: lead_id(),
+        callback_at: timestamp(world.engine().clock.now() + Duration::from_secs(60)),
+        ..Default::default()
+    };
+    let cancel = pb::CancelCallbackRequest { campaign_id: campaign_id(), lead_id: lead_id(), ..Default::default() };
     vec![
         ("import_leads", import.boxed()),
-        ask!(
-            client,
-            create_campaign,
-            pb::CreateCampaignRequest { name: "away".into(), rules: Some(super::rules()), ..Default::default() }
-        ),
-        ask!(client, get_campaign, pb::GetCampaignRequest { campaign_id: id() }),
-        ask!(client, list_campaigns, pb::ListCampaignsRequest::default()),
-        ask!(
-            client,
-            update_campaign,
-            pb::UpdateCampaignRequest {
-                campaign_id: id(),
-                name: "b".into(),
-                update_mask: mask("name"),
-                ..Default::default()
-            }
-        ),
-        ask!(client, start_campaign, pb::StartCampaignRequest { campaign_id: id(), ..Default::default() }),
-        ask!(client, pause_campaign, pb::PauseCampaignRequest { campaign_id: id(), ..Default::default() }),
-        ask!(client, archive_campaign, pb::ArchiveCampaignRequest { campaign_id: id(), ..Default::default() }),
-        ask!(client, reset_campaign, pb::ResetCampaignRequest { campaign_id: id(), ..Default::default() }),
-        ask!(
-            client,
-            create_leads,
-            pb::CreateLeadsRequest { campaign_id: id(), leads: vec![lead(8)], ..Default::default() }
-        ),
-        ask!(client, get_lead, pb::GetLeadRequest { campaign_id: of_get, lead_id: get }),
-        ask!(client, list_leads, pb::ListLeadsRequest { campaign_id: id(), ..Default::default() }),
-        ask!(
-            client,
-            update_lead,
-            pb::UpdateLeadRequest {
-                campaign_id: of_update,
-                lead_id: update,
-                score: 5,
-                update_mask: mask("score"),
-                ..Default::default()
-            }
-        ),
-        ask!(
-            client,
-            consume_leads,
-            pb::ConsumeLeadsRequest { campaign_id: id(), lead_ids: vec![lead_id.clone()], ..Default::default() }
-        ),
-        ask!(
-            client,
-            schedule_callback,
-            pb::ScheduleCallbackRequest { campaign_id: of_plan, lead_id: plan, callback_at, ..Default::default() }
-        ),
-        ask!(
-            client,
-            cancel_callback,
-            pb::CancelCallbackRequest { campaign_id: of_cancel, lead_id: cancel, ..Default::default() }
-        ),
-        ask!(client, list_attempts, pb::ListAttemptsRequest { campaign_id: id(), ..Default::default() }),
-        ask!(client, get_campaign_stats, pb::GetCampaignStatsRequest { campaign_id: id() }),
-        ask!(
-            client,
-            add_suppressions,
-            pb::AddSuppressionsRequest { numbers: numbers.clone(), reason: "test".into(), ..Default::default() }
-        ),
-        ask!(
-            client,
-            remove_suppressions,
-            pb::RemoveSuppressionsRequest { numbers: numbers.clone(), reason: "test".into(), ..Default::default() }
-        ),
-        ask!(client, check_suppressions, pb::CheckSuppressionsRequest { numbers }),
+        ask!(client, create_leads, create),
+        ask!(client, get_lead, pb::GetLeadRequest { campaign_id: campaign_id(), lead_id: lead_id() }),
+        ask!(client, list_leads, pb::ListLeadsRequest { campaign_id: campaign_id(), ..Default::default() }),
+        ask!(client, update_lead, update),
+        ask!(client, consume_leads, consume),
+        ask!(client, schedule_callback, plan),
+        ask!(client, cancel_callback, cancel),
+        ask!(client, list_attempts, pb::ListAttemptsRequest { campaign_id: campaign_id(), ..Default::default() }),
     ]
 }
 

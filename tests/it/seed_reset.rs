@@ -197,6 +197,25 @@ async fn a_begun_call_past_max_duration_is_unknown_and_reset_with_its_delay_kept
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lead_that_waits_after_unknown_is_called_in_its_time_though_a_reset_lies_between() {
+    let mut world = World::start().await;
+    let campaign = world.campaign(pb::CampaignRules { max_duration: seconds(60), ..attempts(1) }).await;
+    let leads = world.add_some(&campaign, 2).await;
+    let mut dialer = world.dialer(&campaign, 1).await;
+    assert_eq!(dialer.call().await.lead_id, leads[0]);
+    world.advance(Duration::from_secs(61)).await;
+    world.reset(&campaign).await;
+    // The queue passes the one that waits.
+    let (next, _) = dialer.call_with(Outcome::IntentNo).await;
+    assert_eq!(next.lead_id, leads[1]);
+    assert!(dialer.gets_nothing_for(QUIET).await);
+    world.advance(Duration::from_secs(3601)).await;
+    assert_eq!(dialer.call().await.lead_id, leads[0]);
+    world.check().await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operator_ends_the_calls_of_a_lost_dialer_and_resets_them() {
     let (mut world, campaign, lead, mut dialer) = one_lead(attempts(1)).await;
     let lease = dialer.call().await;

@@ -248,6 +248,14 @@ async fn a_take_over_waits_for_a_grant_of_the_older_replica() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_was_given_up_makes_nothing() {
+    let theatre = Theatre::open().await;
+    assert!(theatre.refuses_what_was_given_up().await);
+    assert_eq!(theatre.slots().await, LIVE);
+    theatre.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_permit_after_the_deadline_is_refused() {
     let theatre = Theatre::open().await;
     assert_eq!(theatre.after(1, Action::Begin).await.unwrap().permit, Some(Permitted));

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use chrono::TimeDelta;
 use dialplane::{
     domain::ids::LeaseId,
     store::{StoreError, leases::GrantVerdict},
@@ -143,6 +144,14 @@ impl Theatre {
         let items: Vec<_> =
             refill.ready.iter().filter(|lead| lead.lead == stage.lead(who)).map(|lead| stage.item(lead)).collect();
         store.grant(stage.replica, &items, stage.any_time()).await.unwrap().0
+    }
+
+    /// Whether a grant is refused whose caller gave it up a second ago.
+    pub async fn refuses_what_was_given_up(&self) -> bool {
+        self.stage.put_back().await;
+        let items: Vec<_> = self.stage.queued.iter().map(|lead| self.stage.item(lead)).collect();
+        let until = self.stage.now - TimeDelta::seconds(1);
+        matches!(self.first.store.grant(self.stage.replica, &items, until).await, Err(StoreError::Late))
     }
 
     pub async fn close(self) {

@@ -28,6 +28,8 @@ pub enum Behaviour {
     Reorders,
     /// Reports long after the engine has given the call up.
     Delays,
+    /// Reports when the storm is over, long after the end of the lease and after a reset.
+    Withholds,
     /// Several outcomes for one call.
     Contradicts,
     /// Its clock is an hour off.
@@ -35,7 +37,7 @@ pub enum Behaviour {
 }
 
 impl Behaviour {
-    pub const ALL: [Behaviour; 12] = [
+    pub const ALL: [Behaviour; 13] = [
         Behaviour::Dies,
         Behaviour::DiesAfterPermit,
         Behaviour::OldSession,
@@ -46,6 +48,7 @@ impl Behaviour {
         Behaviour::Duplicates,
         Behaviour::Reorders,
         Behaviour::Delays,
+        Behaviour::Withholds,
         Behaviour::Contradicts,
         Behaviour::Skewed,
     ];

@@ -92,14 +92,20 @@ impl Book {
     }
 }
 
-/// The process's main: prints the address it listens on as the first line, and serves until it is killed.
+/// The process's main: prints the address it listens on as the first line, and serves until it is killed, or its stdin
+/// ends: whoever started it is gone.
 pub fn run(listen: SocketAddr, log: PathBuf) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(listen).await?;
         println!("{}", listener.local_addr()?);
         io::stdout().flush()?;
-        serve(listener, Book::open(&log)?).await
+        let book = Book::open(&log)?;
+        let parent_is_gone = tokio::task::spawn_blocking(|| io::copy(&mut io::stdin(), &mut io::sink()));
+        tokio::select! {
+            served = serve(listener, book) => served,
+            _ = parent_is_gone => Ok(()),
+        }
     })
 }
 

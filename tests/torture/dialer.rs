@@ -7,19 +7,22 @@ mod session;
 mod stream;
 mod talk;
 
+pub use talk::reason;
+
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use dialplane::pb::scheduler_service_client::SchedulerServiceClient;
+use dialplane::pb::{OutcomeReport, scheduler_service_client::SchedulerServiceClient};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::{task::JoinSet, time::sleep};
 use tonic::transport::{Channel, Endpoint};
+use uuid::Uuid;
 
 use crate::{
     behaviour::{Behaviour, Behaviours},
@@ -43,6 +46,8 @@ pub struct Dialer {
     pub polls: bool,
     pub slots: i32,
     pub behaviours: Behaviours,
+    /// Reports that wait for the end of the storm.
+    held_back: Mutex<Vec<(Uuid, OutcomeReport)>>,
     pub pen: Arc<Pen>,
     /// The storm is over: short calls, final outcomes.
     pub calm: Arc<AtomicBool>,
@@ -101,8 +106,9 @@ impl Dialer {
             carrier,
             campaigns: part.campaigns,
             polls: part.number % 4 == 3,
-            slots: rng.random_range(3..=7),
+            slots: rng.random_range(6..=12),
             behaviours: Behaviours::default(),
+            held_back: Mutex::default(),
             pen,
             calm,
             stop,

@@ -17,7 +17,7 @@ use nix::{
 };
 use tokio::time::sleep;
 
-use crate::pen::Pen;
+use crate::{faults::death, pen::Pen};
 
 /// `abort`, which is how a failpoint kills.
 const ABORTED: i32 = 6;
@@ -123,6 +123,10 @@ impl Engine {
         };
         let Some(status) = ended else { return };
         self.note(&state, status, pen);
+        if status.code() == Some(1) && !state.ending && state.next.is_none() {
+            // It never came to life: the failpoint is for the next one.
+            state.next = state.armed.take();
+        }
         self.spawn(&mut state);
     }
 
@@ -130,7 +134,7 @@ impl Engine {
         match &state.armed {
             Some(armed) if status.signal() == Some(ABORTED) => {
                 let point = armed.split('=').next().unwrap_or_default();
-                pen.fault(&format!("died at {point}"), &self.name);
+                pen.fault(&death(point), &self.name);
             }
             _ if state.ending => {}
             _ if status.code() == Some(1) => pen.odd("an engine could not start: no database"),

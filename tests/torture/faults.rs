@@ -1,11 +1,15 @@
-//! The faults, each a function: where it strikes and for how long comes from the seed, and it heals by itself.
+//! The faults, each a function: where it strikes and for how long comes from the seed, and it heals by itself. They come
+//! in tracks, side by side, so that slow ones do not hold up the others.
+
+mod acts;
+mod engines;
 
 use std::{sync::Arc, time::Duration};
 
-use nix::sys::signal::Signal;
-use rand::{Rng as _, rngs::StdRng};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 use tokio::{
-    sync::Mutex,
+    sync::{Mutex, Semaphore},
+    task::JoinSet,
     time::{Instant, sleep},
 };
 
@@ -14,14 +18,15 @@ use dialplane::failpoints;
 use crate::{
     behaviour::Behaviour,
     dialer::SESSION_TTL,
-    operators::{number, until_done},
     proxy::{Direction, Link},
-    scene::{CAP, DIALERS, ENGINES, LEADS, Scene},
+    scene::{CAMPAIGNS, DIALERS, ENGINES, LEADS, Scene},
 };
 
 /// Permits after which the world has recovered from a fault, and how long that is waited for.
 const RECOVERED: usize = 15;
 const RECOVERY_MAX: Duration = Duration::from_secs(6);
+/// Engines that may be in trouble at once: one is always well.
+const ENGINES_AT_ONCE: u32 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -49,6 +54,8 @@ pub enum Kind {
     LeadsConsumed,
     LeadsPromised,
     LeadsImported,
+    /// In chunks.
+    LeadsStreamed,
 }
 
 /// What is wrong with a link.
@@ -62,59 +69,108 @@ pub enum Trouble {
 
 const TROUBLES: [Trouble; 4] = [Trouble::Cut, Trouble::SilentUp, Trouble::SilentDown, Trouble::Slow];
 
-impl Kind {
-    pub fn all() -> Vec<Kind> {
+/// Faults of one sort, side by side with those of other sorts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Track {
+    Engines,
+    Database,
+    /// Dialers, and links.
+    Edges,
+    Operators,
+}
+
+impl Track {
+    pub const ALL: [Track; 4] = [Track::Engines, Track::Database, Track::Edges, Track::Operators];
+
+    fn kinds(self) -> Vec<Kind> {
         use Kind::*;
-        let mut kinds = vec![
-            EngineKilled,
-            EngineStopped,
-            RollingRestart,
-            PostgresKilled,
-            PostgresRestarted,
-            PostgresAway,
-            BackendKilled,
-            BackendsTerminated,
-            OutOfConnections,
-            NotifyLost,
-            EngineCapLowered,
-            CampaignCapLowered,
-            CampaignPaused,
-            CampaignReset,
-            NumbersSuppressed,
-            LeasesRevoked,
-            LeadsConsumed,
-            LeadsPromised,
-            LeadsImported,
-        ];
-        kinds.extend(failpoints::POINTS.map(Failpoint));
-        kinds.extend(TROUBLES.map(DatabaseLink));
-        kinds.extend(TROUBLES.map(DialerLink));
-        kinds.extend(Behaviour::ALL.map(Dialer));
-        kinds
+        match self {
+            // Failpoints have an order of their own.
+            Track::Engines => vec![EngineKilled, EngineStopped, RollingRestart],
+            Track::Database => vec![
+                PostgresKilled,
+                PostgresRestarted,
+                PostgresAway,
+                BackendKilled,
+                BackendsTerminated,
+                OutOfConnections,
+                NotifyLost,
+            ],
+            Track::Edges => {
+                let links = TROUBLES.map(DatabaseLink).into_iter().chain(TROUBLES.map(DialerLink));
+                links.chain(Behaviour::ALL.map(Dialer)).collect()
+            }
+            Track::Operators => vec![
+                EngineCapLowered,
+                CampaignCapLowered,
+                CampaignPaused,
+                CampaignReset,
+                NumbersSuppressed,
+                LeasesRevoked,
+                LeadsConsumed,
+                LeadsPromised,
+                LeadsImported,
+                LeadsStreamed,
+            ],
+        }
     }
 
+    /// How many of its faults may be under way.
+    fn at_once(self) -> usize {
+        match self {
+            Track::Engines => ENGINES_AT_ONCE as usize,
+            Track::Database => 1,
+            Track::Edges | Track::Operators => 10,
+        }
+    }
+
+    /// Milliseconds between two of its faults.
+    fn gap(self) -> std::ops::Range<u64> {
+        match self {
+            Track::Engines => 100..700,
+            Track::Database => 1_500..5_000,
+            Track::Edges => 300..1_000,
+            Track::Operators => 100..500,
+        }
+    }
+}
+
+impl Kind {
     pub fn name(self) -> String {
         match self {
-            Kind::Failpoint(point) => format!("armed {point}"),
-            Kind::DatabaseLink(trouble) => format!("database link {trouble:?}"),
-            Kind::DialerLink(trouble) => format!("dialer link {trouble:?}"),
-            Kind::Dialer(behaviour) => format!("dialer {behaviour:?}"),
+            Kind::Failpoint(point) => format!("armed:{point}"),
+            Kind::DatabaseLink(trouble) => format!("database-link:{trouble:?}"),
+            Kind::DialerLink(trouble) => format!("dialer-link:{trouble:?}"),
+            Kind::Dialer(behaviour) => format!("dialer:{behaviour:?}"),
             other => format!("{other:?}"),
         }
     }
 }
 
-/// What the faults strike. One at a time may have the database, and one an engine's life.
+/// How a death at a failpoint is counted.
+pub fn death(point: &str) -> String {
+    format!("died:{point}")
+}
+
+/// Everything that a storm can count.
+pub fn names() -> Vec<String> {
+    let kinds = Track::ALL.into_iter().flat_map(Track::kinds).map(Kind::name);
+    let armed = failpoints::POINTS.map(|point| Kind::Failpoint(point).name());
+    kinds.chain(armed).chain(failpoints::POINTS.map(death)).chain(["late-reports".to_owned()]).collect()
+}
+
+/// What the faults strike.
 pub struct Stage {
     pub scene: Arc<Scene>,
     /// Faults that have not begun by then are left out.
     over: Instant,
-    database: Mutex<()>,
-    engines: Mutex<()>,
+    /// One fault at a time has an engine's life.
+    engines: [Mutex<()>; ENGINES],
+    lives: Semaphore,
     /// One at a time: each ends by restoring what it changed.
     cap: Mutex<()>,
-    campaign_cap: Mutex<()>,
-    state: Mutex<()>,
+    campaign_caps: [Mutex<()>; CAMPAIGNS],
+    states: [Mutex<()>; CAMPAIGNS],
     numbers: Mutex<usize>,
 }
 
@@ -127,13 +183,53 @@ impl Stage {
         Stage {
             scene,
             over,
-            database: Mutex::default(),
-            engines: Mutex::default(),
+            engines: Default::default(),
+            lives: Semaphore::new(ENGINES_AT_ONCE as usize),
             cap: Mutex::default(),
-            campaign_cap: Mutex::default(),
-            state: Mutex::default(),
+            campaign_caps: Default::default(),
+            states: Default::default(),
             numbers: Mutex::new(2 * LEADS),
         }
+    }
+
+    fn is_over(&self) -> bool {
+        Instant::now() > self.over
+    }
+
+    /// One fault after the other, every kind once in the seed's order, then every kind again; returns when all are healed.
+    pub async fn follow(self: Arc<Self>, track: Track, mut rng: StdRng) {
+        let mut faults = JoinSet::new();
+        let mut bag: Vec<Kind> = Vec::new();
+        while !self.is_over() {
+            if faults.len() >= track.at_once() {
+                faults.join_next().await.unwrap().unwrap();
+                continue;
+            }
+            if bag.is_empty() {
+                bag = track.kinds();
+                bag.shuffle(&mut rng);
+            }
+            let kind = match track {
+                Track::Engines if rng.random_bool(0.85) => self.next_failpoint(&mut rng),
+                _ => bag.pop().unwrap(),
+            };
+            let mut own = StdRng::seed_from_u64(rng.random());
+            let stage = Arc::clone(&self);
+            faults.spawn(async move { stage.inject(kind, &mut own).await });
+            sleep(millis(&mut rng, track.gap())).await;
+        }
+        while let Some(done) = faults.join_next().await {
+            done.unwrap();
+        }
+    }
+
+    /// The one at which engines died the least, so far.
+    fn next_failpoint(&self, rng: &mut StdRng) -> Kind {
+        let pen = &self.scene.pen;
+        let mut points = failpoints::POINTS;
+        points.shuffle(rng);
+        let so_far = |point: &'static str| (pen.count(&death(point)), pen.count(&Kind::Failpoint(point).name()));
+        Kind::Failpoint(points.into_iter().min_by_key(|point| so_far(point)).unwrap())
     }
 
     fn fault(&self, kind: Kind, what: &str) {
@@ -184,65 +280,7 @@ impl Stage {
                 }
                 sleep(during).await;
             }
-            _ => self.operator(kind, rng).await,
-        }
-    }
-
-    async fn engine(&self, kind: Kind, rng: &mut StdRng) {
-        let _one = self.engines.lock().await;
-        if Instant::now() > self.over {
-            return;
-        }
-        let number = rng.random_range(0..ENGINES);
-        let engine = &self.scene.engines[number];
-        match kind {
-            Kind::Failpoint(point) => self.arm(kind, point, number, rng).await,
-            Kind::EngineKilled => {
-                self.fault(kind, &engine.name);
-                engine.kill(None);
-            }
-            Kind::EngineStopped => {
-                let during = SESSION_TTL + millis(rng, 300..4_000);
-                self.fault(kind, &format!("{}, {during:?}", engine.name));
-                engine.signal(Signal::SIGSTOP);
-                sleep(during).await;
-                engine.signal(Signal::SIGCONT);
-            }
-            _ => {
-                self.fault(kind, "one after the other");
-                for engine in &self.scene.engines {
-                    engine.stop().await;
-                    sleep(millis(rng, 200..1_500)).await;
-                }
-            }
-        }
-        self.recovered().await;
-    }
-
-    /// Starts an engine that dies at a point, and gives it reason to pass there.
-    async fn arm(&self, kind: Kind, point: &'static str, number: usize, rng: &mut StdRng) {
-        let scene = &self.scene;
-        let passes = match point.split('_').next() {
-            Some("reset" | "import") => 0,
-            Some("release" | "refill") => rng.random_range(0..3),
-            _ => rng.random_range(0..8),
-        };
-        let campaign = scene.campaigns[rng.random_range(0..scene.campaigns.len())];
-        self.fault(kind, &format!("engine-{number}, after {passes} passes"));
-        // `n*off` lets n pass.
-        let count = if passes == 0 { String::new() } else { format!("{passes}*off->") };
-        scene.engines[number].kill(Some(format!("{point}={count}return")));
-        for _ in 0..25 {
-            sleep(Duration::from_millis(200)).await;
-            if scene.engines[number].is_disarmed() {
-                return;
-            }
-            if point.starts_with("reset") {
-                scene.operators.reset(campaign, Some(number)).await;
-            } else if point.starts_with("import") {
-                let first = self.fresh_numbers(10).await;
-                scene.operators.import(campaign, first..first + 10, Some(number)).await;
-            }
+            _ => self.act(kind, rng).await,
         }
     }
 
@@ -253,8 +291,7 @@ impl Stage {
     }
 
     async fn postgres(&self, kind: Kind, rng: &mut StdRng) {
-        let _one = self.database.lock().await;
-        if Instant::now() > self.over {
+        if self.is_over() {
             return;
         }
         let postgres = &self.scene.postgres;
@@ -305,68 +342,5 @@ impl Stage {
         }
         sleep(during).await;
         link.heal();
-    }
-
-    async fn operator(&self, kind: Kind, rng: &mut StdRng) {
-        let operators = &self.scene.operators;
-        let campaign = self.scene.campaigns[rng.random_range(0..self.scene.campaigns.len())];
-        let during = millis(rng, 500..3_000);
-        match kind {
-            Kind::EngineCapLowered => {
-                let _one = self.cap.lock().await;
-                let cap = rng.random_range(0..CAP / 2);
-                self.fault(kind, &format!("{cap}, {during:?}"));
-                operators.engine_cap(cap).await;
-                sleep(during).await;
-                until_done(|| operators.engine_cap(CAP)).await;
-            }
-            Kind::CampaignCapLowered => {
-                let _one = self.campaign_cap.lock().await;
-                let cap = rng.random_range(0..10);
-                self.fault(kind, &format!("{campaign}: {cap}, {during:?}"));
-                operators.campaign_cap(campaign, Some(cap)).await;
-                sleep(during).await;
-                until_done(|| operators.campaign_cap(campaign, None)).await;
-            }
-            Kind::CampaignPaused => {
-                let _one = self.state.lock().await;
-                self.fault(kind, &format!("{campaign}, {during:?}"));
-                operators.run(campaign, false).await;
-                sleep(during).await;
-                until_done(|| operators.run(campaign, true)).await;
-            }
-            Kind::CampaignReset => {
-                self.fault(kind, &campaign.to_string());
-                operators.reset(campaign, None).await;
-            }
-            Kind::NumbersSuppressed => self.suppress(kind, during, rng).await,
-            Kind::LeasesRevoked => {
-                let count = operators.revoke_some(rng).await;
-                self.fault(kind, &format!("{count}"));
-            }
-            Kind::LeadsConsumed => {
-                let count = operators.consume_some(campaign, rng).await;
-                self.fault(kind, &format!("{count}"));
-            }
-            Kind::LeadsPromised => {
-                let count = operators.promise_some(rng).await;
-                self.fault(kind, &format!("{count}"));
-            }
-            _ => {
-                let first = self.fresh_numbers(30).await;
-                self.fault(kind, &format!("30 numbers into {campaign}"));
-                operators.import(campaign, first..first + 30, None).await;
-            }
-        }
-    }
-
-    /// Numbers that are in both campaigns; most of them may be called again afterwards.
-    async fn suppress(&self, kind: Kind, during: Duration, rng: &mut StdRng) {
-        let first = rng.random_range(LEADS / 2..LEADS - 40);
-        let numbers: Vec<String> = (first..first + 40).map(number).collect();
-        self.fault(kind, &format!("{} numbers from {}, {during:?}", numbers.len(), numbers[0]));
-        self.scene.operators.suppress(&numbers, true).await;
-        sleep(during).await;
-        until_done(|| self.scene.operators.suppress(&numbers[2..], false)).await;
     }
 }

@@ -7,9 +7,10 @@
 //! taken before the act.
 //!
 //! The checker takes for granted that a campaign's max_attempts and max_duration never change during a storm, and that
-//! each `Reset` with an answer is a request of its own. An act without an answer is uncertain for ever, which dulls every
-//! later verdict about what it changed: better ask again with the same request_id until there is an answer, and write down
-//! one event, from the first question to the last answer.
+//! each `Reset` is a request of its own. An act without an answer is uncertain for ever, which dulls every later verdict
+//! about what it changed. So everybody asks again until there is an answer, with the same request_id, nonce or words, and
+//! writes one event, from the first question to the answer: whatever was asked in between, the act happened in between,
+//! and a question that arrives afterwards finds it done and changes nothing.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -73,10 +74,12 @@ pub enum Event {
     Suppression { number: String, suppressed: bool, asked: Micros, answered: Option<Micros> },
     /// Leads were created; without an answer some of them may have been.
     Imported { campaign: Uuid, leads: i64, asked: Micros, answered: Option<Micros> },
+    /// An operator handled a lead by hand; `answered` says that it is CONSUMED.
+    Consumed { lead: Uuid, asked: Micros, answered: Option<Micros> },
     /// An operator revoked a lease.
     Revoked { lease: Uuid, asked: Micros, answered: Option<Micros> },
     /// A fault was injected: its kind, and what exactly.
     Fault { kind: String, what: String, at: Micros },
-    /// The storm is over: no fault from here on.
+    /// The storm is over, and so is all that was under way: nothing happens from here on.
     Calm { at: Micros },
 }

@@ -1,13 +1,15 @@
 //! Operators: what people and internal services do while it storms. Everything is written down as asked and answered.
 
+mod imports;
+
 use std::{future::Future, sync::Arc, time::Duration};
 
 use dialplane::pb::{
     self, campaign_service_client::CampaignServiceClient, scheduler_service_client::SchedulerServiceClient,
 };
 use rand::{Rng as _, rngs::StdRng, seq::IndexedRandom as _};
-use tokio::time::{sleep, timeout};
-use tonic::{Code, Status, transport::Channel};
+use tokio::time::{Instant, sleep, timeout};
+use tonic::{Code, Response, Status, transport::Channel};
 use uuid::Uuid;
 
 use crate::{
@@ -17,7 +19,13 @@ use crate::{
     pen::Pen,
 };
 
-const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+/// How long one replica is waited for at first, and at most.
+const ANSWER_WITHIN: Duration = Duration::from_millis(2_500);
+const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(15);
+/// How long an act that names a replica is asked of this one alone.
+const STICK: Duration = Duration::from_secs(4);
+/// How long an act is asked for, over all replicas.
+const INSIST: Duration = Duration::from_secs(60);
 pub const MAX_DURATION: Duration = Duration::from_secs(5);
 pub const MAX_ATTEMPTS: i32 = 3;
 
@@ -85,84 +93,141 @@ impl Operators {
         self.channels.choose(&mut rand::rng()).unwrap().clone()
     }
 
-    fn campaigns(&self) -> CampaignServiceClient<Channel> {
-        CampaignServiceClient::new(self.any())
-    }
-
-    fn scheduler(&self) -> SchedulerServiceClient<Channel> {
-        SchedulerServiceClient::new(self.any())
-    }
-
-    /// Asks once; no answer is an answer, too.
-    async fn ask<T>(&self, call: impl Future<Output = Result<tonic::Response<T>, Status>>) -> Asked<T> {
-        let asked = now();
-        match timeout(ANSWER_WITHIN, call).await {
-            Ok(Ok(answer)) => (asked, Some(now()), Some(answer.into_inner())),
-            Ok(Err(status)) => {
-                if !matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown) {
-                    self.pen.odd(&format!("an operator was answered {:?}: {}", status.code(), status.message()));
+    /// Asks one replica after the other until there is an answer, or patience is over. The request must be one that may be
+    /// repeated: by its request_id, or by its nature. What it does is done between the first question and the answer.
+    async fn insist<T, F>(&self, first: Option<usize>, call: impl Fn(Channel) -> F) -> Asked<T>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let (asked, since) = (now(), Instant::now());
+        let mut within = ANSWER_WITHIN;
+        loop {
+            let channel = match first.filter(|_| since.elapsed() < STICK) {
+                Some(engine) => self.channel(engine),
+                None => self.any(),
+            };
+            match timeout(within, call(channel)).await {
+                Ok(Ok(answer)) => return (asked, Some(now()), Some(answer.into_inner())),
+                Ok(Err(status)) => {
+                    if !is_doubt(status.code()) {
+                        self.pen.odd(&format!("an operator was answered {:?}: {}", status.code(), status.message()));
+                        return (asked, None, None);
+                    }
                 }
-                (asked, None, None)
+                Err(_) => within = (within * 2).min(ANSWER_WITHIN_MAX),
             }
-            Err(_) => (asked, None, None),
+            if since.elapsed() > INSIST {
+                self.pen.odd("an operator gave up");
+                return (asked, None, None);
+            }
+            sleep(Duration::from_millis(100)).await;
         }
     }
 
-    /// Answers whether it was done.
-    pub async fn engine_cap(&self, cap: i32) -> bool {
-        let request = pb::UpdateSchedulerSettingsRequest { settings: Some(settings(cap)), ..Default::default() };
-        let (asked, answered, _) = self.ask(self.scheduler().update_scheduler_settings(request)).await;
+    async fn settle(&self, settings: pb::SchedulerSettings) -> bool {
+        let cap = settings.max_concurrency();
+        let request = pb::UpdateSchedulerSettingsRequest { settings: Some(settings), request_id: fresh() };
+        let ask = |channel| {
+            let request = request.clone();
+            async move { SchedulerServiceClient::new(channel).update_scheduler_settings(request).await }
+        };
+        let (asked, answered, _) = self.insist(None, ask).await;
         self.pen.write(&Event::EngineCap { cap, asked, answered });
         answered.is_some()
     }
 
-    pub async fn campaign_cap(&self, campaign: Uuid, cap: Option<i32>) -> bool {
+    /// Answers whether it was done.
+    pub async fn engine_cap(&self, cap: i32) -> bool {
+        self.settle(settings(cap)).await
+    }
+
+    /// Times that a starved machine keeps, too.
+    pub async fn patient_engine(&self, cap: i32) -> bool {
+        let patient = wire(Duration::from_secs(10));
+        let settings = settings(cap);
+        let settings =
+            pb::SchedulerSettings { session_ttl: patient, receipt_within: patient, dial_within: patient, ..settings };
+        self.settle(settings).await
+    }
+
+    async fn update(&self, campaign: Uuid, rules: pb::CampaignRules, paths: &[&str]) -> bool {
+        let cap = rules.max_concurrency;
         let request = pb::UpdateCampaignRequest {
             campaign_id: campaign.to_string(),
-            rules: Some(pb::CampaignRules { max_concurrency: cap, ..Default::default() }),
-            update_mask: Some(prost_types::FieldMask { paths: vec!["rules.max_concurrency".into()] }),
+            rules: Some(rules),
+            update_mask: Some(prost_types::FieldMask { paths: paths.iter().map(|path| (*path).into()).collect() }),
+            request_id: fresh(),
             ..Default::default()
         };
-        let (asked, answered, _) = self.ask(self.campaigns().update_campaign(request)).await;
+        let ask = |channel| {
+            let request = request.clone();
+            async move { CampaignServiceClient::new(channel).update_campaign(request).await }
+        };
+        let (asked, answered, _) = self.insist(None, ask).await;
         self.pen.write(&Event::CampaignCap { campaign, cap, asked, answered });
         answered.is_some()
     }
 
+    pub async fn campaign_cap(&self, campaign: Uuid, cap: Option<i32>) -> bool {
+        let rules = pb::CampaignRules { max_concurrency: cap, ..Default::default() };
+        self.update(campaign, rules, &["rules.max_concurrency"]).await
+    }
+
+    /// No cap, and times that a starved machine keeps, too.
+    pub async fn patient_campaign(&self, campaign: Uuid) -> bool {
+        let rules = pb::CampaignRules { begin_within: wire(Duration::from_secs(30)), ..Default::default() };
+        self.update(campaign, rules, &["rules.max_concurrency", "rules.begin_within"]).await
+    }
+
     pub async fn run(&self, campaign: Uuid, running: bool) -> bool {
-        let campaign_id = campaign.to_string();
-        let (asked, answered) = if running {
-            let request = pb::StartCampaignRequest { campaign_id, ..Default::default() };
-            let (asked, answered, _) = self.ask(self.campaigns().start_campaign(request)).await;
-            (asked, answered)
-        } else {
-            let request = pb::PauseCampaignRequest { campaign_id, ..Default::default() };
-            let (asked, answered, _) = self.ask(self.campaigns().pause_campaign(request)).await;
-            (asked, answered)
+        let (campaign_id, request_id) = (campaign.to_string(), fresh());
+        let ask = |channel| {
+            let (campaign_id, request_id) = (campaign_id.clone(), request_id.clone());
+            async move {
+                let mut client = CampaignServiceClient::new(channel);
+                if running {
+                    let request = pb::StartCampaignRequest { campaign_id, request_id };
+                    client.start_campaign(request).await.map(|answer| answer.map(|_| ()))
+                } else {
+                    let request = pb::PauseCampaignRequest { campaign_id, request_id };
+                    client.pause_campaign(request).await.map(|answer| answer.map(|_| ()))
+                }
+            }
         };
+        let (asked, answered, _) = self.insist(None, ask).await;
         self.pen.write(&Event::Running { campaign, running, asked, answered });
         answered.is_some()
     }
 
     /// Through this engine, or through any.
     pub async fn reset(&self, campaign: Uuid, engine: Option<usize>) -> bool {
-        let channel = engine.map_or_else(|| self.any(), |engine| self.channel(engine));
-        let request = pb::ResetCampaignRequest { campaign_id: campaign.to_string(), ..Default::default() };
-        let (asked, answered, _) = self.ask(CampaignServiceClient::new(channel).reset_campaign(request)).await;
+        let request =
+            pb::ResetCampaignRequest { campaign_id: campaign.to_string(), request_id: fresh(), ..Default::default() };
+        let ask = |channel| {
+            let request = request.clone();
+            async move { CampaignServiceClient::new(channel).reset_campaign(request).await }
+        };
+        let (asked, answered, _) = self.insist(engine, ask).await;
         self.pen.write(&Event::Reset { campaign, asked, answered });
         answered.is_some()
     }
 
     pub async fn suppress(&self, numbers: &[String], suppressed: bool) -> bool {
-        let (numbers_, reason) = (numbers.to_vec(), "storm".to_owned());
-        let (asked, answered) = if suppressed {
-            let request = pb::AddSuppressionsRequest { numbers: numbers_, reason, ..Default::default() };
-            let (asked, answered, _) = self.ask(self.campaigns().add_suppressions(request)).await;
-            (asked, answered)
-        } else {
-            let request = pb::RemoveSuppressionsRequest { numbers: numbers_, reason, ..Default::default() };
-            let (asked, answered, _) = self.ask(self.campaigns().remove_suppressions(request)).await;
-            (asked, answered)
+        let request_id = fresh();
+        let ask = |channel| {
+            let (numbers, reason, request_id) = (numbers.to_vec(), "storm".to_owned(), request_id.clone());
+            async move {
+                let mut client = CampaignServiceClient::new(channel);
+                if suppressed {
+                    let request = pb::AddSuppressionsRequest { numbers, reason, request_id };
+                    client.add_suppressions(request).await.map(|answer| answer.map(|_| ()))
+                } else {
+                    let request = pb::RemoveSuppressionsRequest { numbers, reason, request_id };
+                    client.remove_suppressions(request).await.map(|answer| answer.map(|_| ()))
+                }
+            }
         };
+        let (asked, answered, _) = self.insist(None, ask).await;
         for number in numbers {
             self.pen.write(&Event::Suppression { number: number.clone(), suppressed, asked, answered });
         }
@@ -171,19 +236,28 @@ impl Operators {
 
     async fn live(&self) -> Vec<pb::LiveLease> {
         let request = pb::ListLeasesRequest { page_size: 200, ..Default::default() };
-        let (_, _, answer) = self.ask(self.scheduler().list_leases(request)).await;
+        let ask = |channel| {
+            let request = request.clone();
+            async move { SchedulerServiceClient::new(channel).list_leases(request).await }
+        };
+        let (_, _, answer) = self.insist(None, ask).await;
         answer.map(|answer| answer.leases).unwrap_or_default()
     }
 
-    /// Takes some live leases away, begun or not; answers how many it asked for.
-    pub async fn revoke_some(&self, rng: &mut StdRng) -> usize {
+    /// Takes some live leases away, begun or not, through this engine or any; answers how many it asked for.
+    pub async fn revoke_some(&self, engine: Option<usize>, rng: &mut StdRng) -> usize {
         let leases: Vec<String> =
             self.live().await.choose_multiple(rng, 5).map(|lease| lease.lease_id.clone()).collect();
         if leases.is_empty() {
             return 0;
         }
         let request = pb::RevokeLeasesRequest { lease_ids: leases.clone() };
-        let (asked, answered, _) = self.ask(self.scheduler().revoke_leases(request)).await;
+        let ask = |channel| {
+            let request = request.clone();
+            async move { SchedulerServiceClient::new(channel).revoke_leases(request).await }
+        };
+        // A second revocation finds nothing to take away.
+        let (asked, answered, _) = self.insist(engine, ask).await;
         for lease in &leases {
             self.pen.write(&Event::Revoked { lease: lease.parse().unwrap(), asked, answered });
         }
@@ -194,14 +268,21 @@ impl Operators {
     pub async fn consume_some(&self, campaign: Uuid, rng: &mut StdRng) -> usize {
         let campaign_id = campaign.to_string();
         let live: Vec<_> = self.live().await.into_iter().filter(|lease| lease.campaign_id == campaign_id).collect();
-        let lead_ids: Vec<String> = live.choose_multiple(rng, 2).map(|lease| lease.lead_id.clone()).collect();
+        let lead_ids: Vec<String> = live.choose_multiple(rng, 3).map(|lease| lease.lead_id.clone()).collect();
         if lead_ids.is_empty() {
             return 0;
         }
-        let count = lead_ids.len();
-        let request = pb::ConsumeLeadsRequest { campaign_id, lead_ids, ..Default::default() };
-        self.ask(self.campaigns().consume_leads(request)).await;
-        count
+        let request = pb::ConsumeLeadsRequest { campaign_id, lead_ids, request_id: fresh() };
+        let ask = |channel| {
+            let request = request.clone();
+            async move { CampaignServiceClient::new(channel).consume_leads(request).await }
+        };
+        let (asked, answered, answer) = self.insist(None, ask).await;
+        // Refused under a permit.
+        for result in answer.iter().flat_map(|answer| &answer.results).filter(|result| result.consumed) {
+            self.pen.write(&Event::Consumed { lead: result.lead_id.parse().unwrap(), asked, answered });
+        }
+        request.lead_ids.len()
     }
 
     /// A promise to some lead that is in mid-flight.
@@ -213,31 +294,36 @@ impl Operators {
             campaign_id: lease.campaign_id.clone(),
             lead_id: lease.lead_id.clone(),
             callback_at: Some(prost_types::Timestamp { seconds: at / 1_000_000 + 1, nanos: 0 }),
-            ..Default::default()
+            request_id: fresh(),
         };
-        // Refused for a lead under a permit.
-        let _ = timeout(ANSWER_WITHIN, self.campaigns().schedule_callback(request)).await;
+        // Refused for a lead under a permit, and once its instant is past.
+        let mut client = CampaignServiceClient::new(self.any());
+        let _ = timeout(ANSWER_WITHIN, client.schedule_callback(request)).await;
         1
     }
 
     pub async fn create(&self, name: &str) -> Option<Uuid> {
-        let request = pb::CreateCampaignRequest { name: name.into(), rules: Some(rules()), ..Default::default() };
-        let (_, _, answer) = self.ask(self.campaigns().create_campaign(request)).await;
+        let request = pb::CreateCampaignRequest { name: name.into(), rules: Some(rules()), request_id: fresh() };
+        let ask = |channel| {
+            let request = request.clone();
+            async move { CampaignServiceClient::new(channel).create_campaign(request).await }
+        };
+        let (_, _, answer) = self.insist(None, ask).await;
         answer?.campaign?.campaign_id.parse().ok()
     }
+}
 
-    /// Imports numbers as one chunk, through this engine or any.
-    pub async fn import(&self, campaign: Uuid, numbers: std::ops::Range<usize>, engine: Option<usize>) -> bool {
-        let channel = engine.map_or_else(|| self.any(), |engine| self.channel(engine));
-        let count = numbers.len();
-        let leads = numbers.map(|n| pb::NewLead { number: number(n), ..Default::default() }).collect();
-        let request = pb::CreateLeadsRequest { campaign_id: campaign.to_string(), leads, ..Default::default() };
-        let (asked, answered, answer) = self.ask(CampaignServiceClient::new(channel).create_leads(request)).await;
-        // Asked again after a doubt, those that were created are refused; none here is an upper bound.
-        let leads = answer.map_or(count as i64, |answer| i64::from(answer.created));
-        self.pen.write(&Event::Imported { campaign, leads, asked, answered });
-        answered.is_some()
-    }
+/// A request_id.
+fn fresh() -> String {
+    Uuid::new_v4().to_string()
+}
+
+/// Whether after this answer nobody knows if it was done.
+fn is_doubt(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unavailable | Code::Cancelled | Code::Unknown | Code::DeadlineExceeded | Code::Aborted | Code::Internal
+    )
 }
 
 /// Asks until it was done.

@@ -1,7 +1,7 @@
 //! The pen of dialers, operators and faults: one line per event, and what a reader of the terminal should see.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{File, OpenOptions},
     io::{self, Write as _},
     path::Path,
@@ -22,6 +22,7 @@ pub struct Pen {
     started: Instant,
     faults: Mutex<BTreeMap<String, usize>>,
     oddities: Mutex<BTreeMap<String, usize>>,
+    broken: Mutex<Vec<String>>,
     permits: AtomicUsize,
 }
 
@@ -33,6 +34,7 @@ impl Pen {
             started: Instant::now(),
             faults: Mutex::default(),
             oddities: Mutex::default(),
+            broken: Mutex::default(),
             permits: AtomicUsize::new(0),
         })
     }
@@ -62,6 +64,21 @@ impl Pen {
         self.write(&Event::Fault { kind: kind.to_owned(), what: what.to_owned(), at: now() });
     }
 
+    /// How often it came up.
+    pub fn count(&self, kind: &str) -> usize {
+        self.faults.lock().unwrap().get(kind).copied().unwrap_or(0)
+    }
+
+    /// A promise that an answer broke.
+    pub fn broken(&self, what: &str) {
+        self.say(&format!("BROKEN: {what}"));
+        self.broken.lock().unwrap().push(what.to_owned());
+    }
+
+    pub fn findings(&self) -> Vec<String> {
+        self.broken.lock().unwrap().clone()
+    }
+
     /// Something that is worth a look, but breaks no guarantee by itself.
     pub fn odd(&self, what: &str) {
         let mut oddities = self.oddities.lock().unwrap();
@@ -72,15 +89,16 @@ impl Pen {
         }
     }
 
-    /// How often each kind of fault was injected, and what was odd.
-    pub fn sum_up(&self) {
+    /// How often each kind of fault came up, a line each (`fault KIND COUNT`), and what was odd.
+    pub fn sum_up(&self, kinds: &[String]) {
         let faults = self.faults.lock().unwrap();
-        println!("\nfaults: {} of {} kinds", faults.values().sum::<usize>(), faults.len());
-        for (kind, count) in faults.iter() {
-            println!("{count:>5}  {kind}");
+        println!();
+        let kinds: BTreeSet<&String> = kinds.iter().chain(faults.keys()).collect();
+        for kind in kinds {
+            println!("fault {kind} {}", faults.get(kind).unwrap_or(&0));
         }
         for (what, count) in self.oddities.lock().unwrap().iter() {
-            println!("{count:>5}  odd: {what}");
+            println!("odd {count} {what}");
         }
     }
 }

@@ -122,7 +122,7 @@ async fn started(dir: PathBuf) -> EmbeddedPostgres {
         loop {
             match EmbeddedPostgres::start_with(&dir, &options()) {
                 Ok(server) => return server,
-                Err(error) if tries >= 20 => panic!("PostgreSQL does not come back: {error}"),
+                Err(error) if tries >= 240 => panic!("PostgreSQL does not come back: {error}"),
                 Err(_) => std::thread::sleep(Duration::from_millis(500)),
             }
             tries += 1;

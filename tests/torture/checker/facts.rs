@@ -77,6 +77,8 @@ pub struct Facts<'a> {
     pub suppressed: HashMap<i64, Register<bool>>,
     pub resets: HashMap<Uuid, Vec<Change<()>>>,
     pub revoked: HashMap<Uuid, Vec<Change<()>>>,
+    /// Leads handled by hand, and since when surely.
+    pub consumed: HashMap<Uuid, Micros>,
     /// Leads imported per campaign: surely, and at most.
     pub imported: HashMap<Uuid, (i64, i64)>,
     pub calm: bool,
@@ -107,6 +109,7 @@ impl<'a> Facts<'a> {
             suppressed: HashMap::new(),
             resets: HashMap::new(),
             revoked: HashMap::new(),
+            consumed: HashMap::new(),
             imported: HashMap::new(),
             calm: false,
         };
@@ -163,6 +166,10 @@ impl<'a> Facts<'a> {
             Event::Revoked { lease, asked, answered } => {
                 let revoked = Change { value: (), asked: *asked, answered: *answered };
                 self.revoked.entry(*lease).or_default().push(revoked);
+            }
+            Event::Consumed { lead, answered: Some(answered), .. } => {
+                let since = self.consumed.entry(*lead).or_insert(*answered);
+                *since = (*since).min(*answered);
             }
             Event::Imported { campaign, leads, answered, .. } => {
                 let (surely, at_most) = self.imported.entry(*campaign).or_default();

@@ -49,6 +49,7 @@ pub struct Report {
     pub resets: usize,
     pub suppressions: usize,
     pub revocations: usize,
+    pub consumed: usize,
     pub faults: usize,
     /// Acts of ours that were never answered: the less of them, the sharper the verdict.
     pub unanswered: usize,
@@ -119,8 +120,9 @@ fn count(history: &History) -> Report {
             Event::Reset { answered, .. } => (&mut report.resets, answered.is_some()),
             Event::Suppression { answered, .. } => (&mut report.suppressions, answered.is_some()),
             Event::Revoked { answered, .. } => (&mut report.revocations, answered.is_some()),
+            Event::Consumed { answered, .. } => (&mut report.consumed, answered.is_some()),
             Event::Fault { .. } => (&mut report.faults, true),
-            Event::NotPermitted { answered: None, .. } => {
+            Event::NotPermitted { answered: None, .. } | Event::Imported { answered: None, .. } => {
                 report.unanswered += 1;
                 continue;
             }

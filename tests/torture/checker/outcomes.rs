@@ -1,5 +1,5 @@
 //! Guarantee 5: an acknowledged outcome survives any crash; at most one is ACCEPTED per lease; facts are never fenced off.
-//! Guarantee 6, what exists of it: INTENT_YES, DO_NOT_CALL and suppressed numbers are never called again.
+//! Guarantee 6, what exists of it: INTENT_YES, DO_NOT_CALL, CONSUMED and suppressed numbers are never called again.
 //!
 //! Permits for suppressed numbers are guarantee 3 by the predicate: see `permits`. Here: that suppressions stay.
 
@@ -118,6 +118,17 @@ fn never_again(facts: &Facts, found: &mut Found) {
         if let Some(begun) = lease.begun.filter(|begun| begun > since) {
             found
                 .add(6, format!("lead {} said INTENT_YES at {since}, lease {} began at {begun}", lease.lead, lease.id));
+        }
+    }
+    for lease in &facts.records.leases {
+        let Some(since) = facts.consumed.get(&lease.lead) else { continue };
+        if let Some(begun) = lease.begun.filter(|begun| begun > since) {
+            found.add(6, format!("lead {} was CONSUMED at {since}, lease {} began at {begun}", lease.lead, lease.id));
+        }
+    }
+    for lead in facts.consumed.keys().filter_map(|lead| facts.leads.get(lead)) {
+        if lead.state != STATE_INTENT_YES && lead.state != STATE_CONSUMED {
+            found.add(6, format!("lead {} was CONSUMED and is in state {}", lead.id, lead.state));
         }
     }
     // The end of a call under way will take the fact into account.

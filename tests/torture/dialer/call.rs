@@ -19,11 +19,12 @@ use crate::{
     log::{Event, Micros},
 };
 
-/// How long an answer to one request is waited for.
-pub const ANSWER_WITHIN: Duration = Duration::from_millis(1500);
+/// How long an answer to one request is waited for at first: less than a permit is good for. And at most.
+pub const ANSWER_WITHIN: Duration = Duration::from_millis(700);
+pub const ANSWER_WITHIN_MAX: Duration = Duration::from_secs(10);
 /// How long a permit is asked for. By then its lease is over, whatever the answer was.
-const ASK_FOR: Duration = Duration::from_secs(15);
-const RING_MAX: Duration = Duration::from_secs(3);
+const ASK_FOR: Duration = Duration::from_secs(90);
+const RING_MAX: Duration = Duration::from_millis(1_800);
 const CALM_RING_MAX: Duration = Duration::from_millis(100);
 /// How often a lease goes back without a call.
 const RELEASES: f64 = 0.04;
@@ -37,7 +38,7 @@ impl Dialer {
     pub(super) async fn call(self: Arc<Self>, session: Arc<Session>, lease: pb::Lease, over: CancellationToken) {
         let key = id(&lease.lease_id);
         let mut rng = StdRng::seed_from_u64(self.seed ^ key.as_u64_pair().1);
-        let think = if self.is_calm() { 20 } else { 400 };
+        let think = if self.is_calm() { 20 } else { 250 };
         tokio::select! {
             () = sleep(Duration::from_millis(rng.random_range(0..think))) => {}
             () = over.cancelled() => return,
@@ -77,29 +78,32 @@ impl Dialer {
         }
     }
 
-    /// Asks until there is an answer, on any replica.
+    /// Asks until there is an answer, on any replica; one event, from the first time to the answer.
     async fn permit(self: &Arc<Self>, session: &Session, lease: Uuid, rng: &mut StdRng) -> Option<Permit> {
-        let begun_at = Instant::now();
+        let since = Instant::now();
         let mut nonce = Uuid::new_v4();
-        let mut first_asked = now();
+        let mut asked = now();
+        let (mut within, mut in_doubt) = (ANSWER_WITHIN, false);
         loop {
             let request = pb::BeginCallsRequest {
                 session_id: session.id.to_string(),
                 lease_ids: vec![lease.to_string()],
                 nonce: nonce.to_string(),
             };
-            let asked = now();
-            let answer = timeout(ANSWER_WITHIN, self.client(rng).begin_calls(request)).await;
+            let answer = timeout(within, self.client(rng).begin_calls(request)).await;
             let answered = now();
             let result = match answer {
                 Ok(Ok(answer)) => answer.into_inner().results.into_iter().next().unwrap_or_default(),
                 failed => {
-                    if let Ok(Err(status)) = failed {
-                        self.failed(&status);
+                    in_doubt = true;
+                    match failed {
+                        Ok(Err(status)) => {
+                            self.failed(&status);
+                        }
+                        _ => within = (within * 2).min(ANSWER_WITHIN_MAX),
                     }
-                    self.not_permitted(lease, nonce, "", asked, None);
-                    if begun_at.elapsed() > ASK_FOR {
-                        // Nobody knows whether there was one, so nothing rings; the contract's word for that:
+                    if since.elapsed() > ASK_FOR {
+                        self.not_permitted(lease, nonce, "", asked, None);
                         self.report(lease, Outcome::NotPlaced, rng).await;
                         return None;
                     }
@@ -109,13 +113,17 @@ impl Dialer {
                 }
             };
             match result.verdict() {
-                BeginVerdict::Permitted => return Some(self.permitted(session, lease, nonce, first_asked, &result)),
+                BeginVerdict::Permitted => return Some(self.permitted(session, lease, nonce, asked, &result)),
                 BeginVerdict::Wait => {
                     sleep(Duration::from_millis(100)).await;
-                    (nonce, first_asked) = (Uuid::new_v4(), now());
+                    (nonce, asked, in_doubt) = (Uuid::new_v4(), now(), false);
                 }
                 BeginVerdict::Refused | BeginVerdict::Unspecified => {
                     self.not_permitted(lease, nonce, result.reason().as_str_name(), asked, Some(answered));
+                    if in_doubt {
+                        // There may have been one that is over; nothing rang. The contract's word for that:
+                        self.report(lease, Outcome::NotPlaced, rng).await;
+                    }
                     return None;
                 }
             }

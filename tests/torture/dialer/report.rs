@@ -7,11 +7,14 @@ use dialplane::pb::{self, Outcome};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::{
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use uuid::Uuid;
 
-use super::{Dialer, call::ANSWER_WITHIN};
+use super::{
+    Dialer,
+    call::{ANSWER_WITHIN, ANSWER_WITHIN_MAX},
+};
 use crate::{
     behaviour::Behaviour,
     carrier::now,
@@ -21,8 +24,10 @@ use crate::{
 const HOUR: Micros = 3_600_000_000;
 /// Longer than a call may last.
 const LATE: std::ops::Range<u64> = 5_500..9_000;
-/// After so many unanswered requests it is given up: the engine settles the call by itself.
-const TRIES_MAX: u32 = 200;
+/// How long a report is told. Then it is given up: the engine settles the call by itself.
+const TELL_FOR: Duration = Duration::from_secs(180);
+/// How many of those that are held back are told at once as well.
+const TOLD_AT_ONCE: f64 = 0.3;
 
 fn timestamp(at: Micros) -> prost_types::Timestamp {
     prost_types::Timestamp {
@@ -36,6 +41,13 @@ impl Dialer {
     pub(super) async fn report(self: &Arc<Self>, lease: Uuid, outcome: Outcome, rng: &mut StdRng) {
         let copies = if self.behaviours.is(Behaviour::Duplicates) { rng.random_range(2..=4) } else { 1 };
         let dissents = usize::from(self.behaviours.is(Behaviour::Contradicts));
+        if self.behaviours.is(Behaviour::Withholds) && !self.is_calm() {
+            let report = self.composed(lease, outcome, rng);
+            self.held_back.lock().unwrap().push((lease, report));
+            if !rng.random_bool(TOLD_AT_ONCE) {
+                return;
+            }
+        }
         let mut reports = JoinSet::new();
         for copy in 0..copies + dissents {
             let outcome = if copy < copies { outcome } else { Outcome::Busy };
@@ -49,6 +61,21 @@ impl Dialer {
             let report = self.composed(lease, outcome, rng);
             let rng = StdRng::seed_from_u64(rng.random());
             reports.spawn(Arc::clone(self).tell(lease, report, delay, rng));
+        }
+        while reports.join_next().await.is_some() {}
+    }
+
+    /// Tells what was held back.
+    pub async fn tell_what_was_held_back(self: &Arc<Self>) {
+        let held_back = std::mem::take(&mut *self.held_back.lock().unwrap());
+        if held_back.is_empty() {
+            return;
+        }
+        self.pen.fault("late-reports", &format!("{} of {}", held_back.len(), self.name));
+        let mut reports = JoinSet::new();
+        for (lease, report) in held_back {
+            let rng = StdRng::seed_from_u64(self.seed ^ lease.as_u64_pair().1);
+            reports.spawn(Arc::clone(self).tell(lease, report, Duration::ZERO, rng));
         }
         while reports.join_next().await.is_some() {}
     }
@@ -70,30 +97,29 @@ impl Dialer {
         }
     }
 
+    /// Tells it until it is answered, to one replica or another; one event, from the first time to the answer.
     async fn tell(self: Arc<Self>, lease: Uuid, report: pb::OutcomeReport, delay: Duration, mut rng: StdRng) {
         sleep(delay).await;
         let outcome = report.outcome().as_str_name().to_owned();
-        for _ in 0..TRIES_MAX {
+        let (asked, since) = (now(), Instant::now());
+        let mut within = ANSWER_WITHIN;
+        while since.elapsed() < TELL_FOR {
             let request = pb::ReportOutcomesRequest { reports: vec![report.clone()] };
-            let asked = now();
-            let answer = timeout(ANSWER_WITHIN, self.client(&mut rng).report_outcomes(request)).await;
-            let told =
-                |verdict, answered| Event::Reported { lease, outcome: outcome.clone(), verdict, asked, answered };
-            match answer {
+            match timeout(within, self.client(&mut rng).report_outcomes(request)).await {
                 Ok(Ok(answer)) => {
+                    let answered = Some(now());
                     let result = answer.into_inner().results.into_iter().next().unwrap_or_default();
-                    let verdict = result.verdict().as_str_name().to_owned();
-                    self.pen.write(&told(Some(verdict), Some(now())));
-                    return;
+                    let verdict = Some(result.verdict().as_str_name().to_owned());
+                    return self.pen.write(&Event::Reported { lease, outcome, verdict, asked, answered });
                 }
                 Ok(Err(status)) => {
                     self.failed(&status);
-                    self.pen.write(&told(None, None));
                 }
-                Err(_) => self.pen.write(&told(None, None)),
+                Err(_) => within = (within * 2).min(ANSWER_WITHIN_MAX),
             }
             sleep(Duration::from_millis(rng.random_range(20..300))).await;
         }
         self.pen.odd("a report was given up");
+        self.pen.write(&Event::Reported { lease, outcome, verdict: None, asked, answered: None });
     }
 }

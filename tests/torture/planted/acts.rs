@@ -2,7 +2,7 @@
 
 use super::{
     fires, silent,
-    story::{A, B, C, CAMPAIGN, UNKNOWN, lease_id, number},
+    story::{A, B, C, CAMPAIGN, UNKNOWN, lead_id, lease_id, number},
 };
 use crate::{
     history::{History, digits},
@@ -31,6 +31,8 @@ pub const ALL: &[(&str, fn())] = &[
     ("planted::an_outcome_that_nobody_knows", an_outcome_that_nobody_knows),
     ("planted::a_call_after_yes", a_call_after_yes),
     ("planted::a_yes_that_does_not_stand", a_yes_that_does_not_stand),
+    ("planted::a_call_of_a_consumed_lead", a_call_of_a_consumed_lead),
+    ("planted::a_consumed_lead_that_came_back", a_consumed_lead_that_came_back),
     ("planted::a_suppression_that_was_lost", a_suppression_that_was_lost),
 ];
 
@@ -246,6 +248,36 @@ fn a_call_after_yes() {
 fn a_yes_that_does_not_stand() {
     fires(6, "is in state 7", |h| h.records.leads[C].state = 7);
     silent(|h| h.records.leads[C].state = 9);
+}
+
+fn consumed(h: &mut History, lead: usize, asked: Micros, answered: Option<Micros>) {
+    h.records.leads[lead].state = 9;
+    h.tell(Event::Consumed { lead: lead_id(lead), asked, answered });
+}
+
+fn a_call_of_a_consumed_lead() {
+    // C begins at 3100.
+    fires(6, "was CONSUMED at 3099", |h| consumed(h, C, 2000, Some(3099)));
+    silent(|h| consumed(h, C, 2000, Some(3100)));
+    silent(|h| consumed(h, C, 2000, None));
+}
+
+fn a_consumed_lead_that_came_back() {
+    fires(6, "was CONSUMED and is in state 6", |h| {
+        consumed(h, A, 8000, Some(8010));
+        h.records.leads[A].state = 6;
+    });
+    silent(|h| consumed(h, A, 8000, Some(8010)));
+    // Nobody knows whether it was done.
+    silent(|h| {
+        consumed(h, A, 8000, None);
+        h.records.leads[A].state = 6;
+    });
+    // A late yes is a fact.
+    silent(|h| {
+        consumed(h, A, 8000, Some(8010));
+        h.records.leads[A].state = 4;
+    });
 }
 
 fn a_suppression_that_was_lost() {

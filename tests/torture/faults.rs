@@ -210,7 +210,7 @@ impl Stage {
                 bag.shuffle(&mut rng);
             }
             let kind = match track {
-                Track::Engines if rng.random_bool(0.85) => self.next_failpoint(&mut rng),
+                Track::Engines if rng.random_bool(0.8) => self.next_failpoint(&mut rng),
                 _ => bag.pop().unwrap(),
             };
             let mut own = StdRng::seed_from_u64(rng.random());

@@ -61,7 +61,11 @@ impl Dialer {
         session.advance(key, Stage::Begun);
         if self.behaviours.take(Behaviour::DiesAfterPermit) {
             self.behaviours.switch_on(Behaviour::Dies, Duration::from_secs(5));
-            return std::future::pending().await;
+            // Its death may have been called off since: the storm is over.
+            while !self.is_stopping() {
+                sleep(Duration::from_millis(100)).await;
+            }
+            return session.finish(key);
         }
         let outcome = self.ring(&lease, permit, &over, &mut rng).await;
         self.behaviours.wait_out(Behaviour::Hangs).await;

@@ -118,8 +118,9 @@ impl CallingHours {
     /// (year 9998).
     pub fn window(&self, zone: &TimeZone, at: DateTime<Utc>) -> Option<OpenWindow> {
         if self.never_close() {
-            let closes_at = at.checked_add_signed(AHEAD_MAX)?;
-            return Some(OpenWindow { opens_at: at, closes_at });
+            // Long ago, not now: whoever compares may have a clock that is a moment behind.
+            let (opens_at, closes_at) = (at.checked_sub_signed(AHEAD_MAX)?, at.checked_add_signed(AHEAD_MAX)?);
+            return Some(OpenWindow { opens_at, closes_at });
         }
         let mut found: Option<OpenWindow> = None;
         for (start, end) in self.wall_spans(zone.local(at))? {

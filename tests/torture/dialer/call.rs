@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dialplane::pb::{self, BeginVerdict, Outcome};
+use dialplane::pb::{self, BeginVerdict, Outcome, RefusalReason};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -54,7 +54,16 @@ impl Dialer {
         if !session.advance(key, Stage::Asked) {
             return;
         }
-        let Some(permit) = self.permit(&session, key, &mut rng).await else {
+        let permit = if self.behaviours.is(Behaviour::RunsTwice) {
+            // The other process has heard of the lease, too. At most one of them may dial.
+            let mut other = StdRng::seed_from_u64(rng.random());
+            let (mine, others) =
+                tokio::join!(self.permit(&session, key, &mut rng), self.permit(&session, key, &mut other));
+            mine.or(others)
+        } else {
+            self.permit(&session, key, &mut rng).await
+        };
+        let Some(permit) = permit else {
             session.finish(key);
             return;
         };
@@ -124,7 +133,7 @@ impl Dialer {
                 }
                 BeginVerdict::Refused | BeginVerdict::Unspecified => {
                     self.not_permitted(lease, nonce, result.reason().as_str_name(), asked, Some(answered));
-                    if in_doubt {
+                    if in_doubt && result.reason() == RefusalReason::LeaseLost {
                         // There may have been one that is over; nothing rang. The contract's word for that:
                         self.report(lease, Outcome::NotPlaced, rng).await;
                     }

@@ -85,9 +85,8 @@ impl Engine {
             .await?;
         self.survey().await?;
         self.signals.send(Signal::Settings);
-        if done.aftermath.is_some() {
-            self.revoke_above_caps().await?;
-        }
+        // Of a repeated request as well: whoever changed the cap may have died before this.
+        self.revoke_above_caps().await?;
         Ok(done.answer)
     }
 

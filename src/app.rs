@@ -77,7 +77,9 @@ impl Running {
         let _ = tokio::time::timeout(self.drain_within, self.engine.drained.cancelled()).await;
         self.stop.cancel();
         let served = tokio::time::timeout(FINISH_MAX, self.served).await;
-        if let Err(error) = self.engine.store.leave_replica(self.engine.replica()).await {
+        let left = tokio::time::timeout(FINISH_MAX, self.engine.store.leave_replica(self.engine.replica()));
+        let left = left.await.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer".into())));
+        if let Err(error) = left {
             tracing::warn!(%error, "the replica could not say goodbye; others take over in seconds");
         }
         match served {

@@ -1,10 +1,7 @@
 //! Whether the database answers: one warning per outage, not a storm, and since when it has served without a break.
 
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -21,8 +18,6 @@ const QUIET: Duration = Duration::from_secs(10);
 /// What is known of the database's presence.
 #[derive(Debug, Default)]
 pub struct Outage {
-    /// A call failed since the keeper's last answer.
-    failing: AtomicBool,
     /// The last failure of an outage that was told.
     told: Mutex<Option<Instant>>,
     /// When unbroken service began, and the keeper's last answer in it.
@@ -36,11 +31,8 @@ impl Outage {
             // Not the database: the replica keeper says so and starts anew; what came late is asked anew.
         } else if !error.is_transient() {
             tracing::error!(%error, "a database call failed");
-        } else {
-            self.failing.store(true, Ordering::Relaxed);
-            if lock(&self.told).replace(Instant::now()).is_none() {
-                tracing::warn!(%error, "the database is away; trying on");
-            }
+        } else if lock(&self.told).replace(Instant::now()).is_none() {
+            tracing::warn!(%error, "the database is away; trying on");
         }
     }
 
@@ -55,7 +47,6 @@ impl Outage {
         let mut served = lock(&self.served);
         let since = served.filter(|(_, last)| now - *last < SILENCE_MAX).map_or(now, |(since, _)| since);
         *served = Some((since, now));
-        self.failing.store(false, Ordering::Relaxed);
         if lock(&self.told).take_if(|last| now - *last >= QUIET).is_some() {
             tracing::info!("the database is back");
         }
@@ -69,8 +60,7 @@ impl Outage {
 
     /// Whether it answers now: only such time counts against a dialer that is silent.
     pub fn serving(&self) -> bool {
-        !self.failing.load(Ordering::Relaxed)
-            && lock(&self.served).is_some_and(|(_, last)| last.elapsed() < SILENCE_MAX)
+        lock(&self.served).is_some_and(|(_, last)| last.elapsed() < SILENCE_MAX)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The permit: the last check before the phone rings.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Weak},
 };
 
@@ -64,35 +64,51 @@ impl Engine {
     }
 }
 
-/// One gathered batch. A refused lease is over before the refusal is answered.
+/// One gathered batch. Requests for one lease are answered one after the other: they may name different decisions to dial.
 pub(super) async fn begin_batch(engine: Weak<Engine>, items: Vec<BeginItem>) -> Result<Vec<Permit>, EngineError> {
     let engine = engine.upgrade().ok_or(EngineError::ShuttingDown)?;
+    let mut answers = vec![None; items.len()];
+    let mut waiting: Vec<(usize, BeginItem)> = items.into_iter().enumerate().collect();
+    while !waiting.is_empty() {
+        let mut seen = HashSet::new();
+        let (round, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(_, item)| seen.insert(item.lease));
+        begin_round(&engine, round, &mut answers).await?;
+        waiting = rest;
+    }
+    answers
+        .into_iter()
+        .map(|answer| answer.ok_or_else(|| EngineError::Internal("a permit has no answer".into())))
+        .collect()
+}
+
+/// One request per lease. A refused lease is over before the refusal is answered.
+async fn begin_round(
+    engine: &Arc<Engine>,
+    mut round: Vec<(usize, BeginItem)>,
+    answers: &mut [Option<Permit>],
+) -> Result<(), EngineError> {
     // In id order: two batches with common leases cannot lock them crosswise.
-    let mut sorted = items.clone();
-    sorted.sort_unstable_by_key(|item| (item.lease, item.session));
-    let rows = again(|| engine.store.begin(&sorted)).await.inspect_err(|error| engine.outage.note(error))?;
-    let mut answers: HashMap<(LeaseId, SessionId), Permit> = HashMap::with_capacity(rows.len());
+    round.sort_unstable_by_key(|(_, item)| item.lease);
+    let items: Vec<BeginItem> = round.iter().map(|(_, item)| *item).collect();
+    let places: HashMap<LeaseId, usize> = round.iter().map(|(index, item)| (item.lease, *index)).collect();
+    let rows = again(|| engine.store.begin(&items)).await.inspect_err(|error| engine.outage.note(error))?;
     let mut refused: HashMap<BeginVerdict, Vec<LeaseId>> = HashMap::new();
     let mut begun = Vec::with_capacity(rows.len());
-    for (lease, session, verdict, begun_at) in rows {
+    for (lease, _, verdict, begun_at) in rows {
         match verdict {
             BeginVerdict::Permitted => begun.push(lease),
             BeginVerdict::Lost | BeginVerdict::AlreadyBegun => {}
             other => refused.entry(other).or_default().push(lease),
         }
-        answers.insert((lease, session), Permit { verdict, begun_at });
+        if let Some(index) = places.get(&lease) {
+            answers[*index] = Some(Permit { verdict, begun_at });
+        }
     }
     engine.tell(Event::Begun(begun));
     for (verdict, leases) in refused {
-        engine.in_time(end_refused(&engine, verdict, &leases)).await?;
+        engine.in_time(end_refused(engine, verdict, &leases)).await?;
     }
-    items
-        .iter()
-        .map(|item| {
-            let answer = answers.get(&(item.lease, item.session)).copied();
-            answer.ok_or_else(|| EngineError::Internal("a permit has no answer".into()))
-        })
-        .collect()
+    Ok(())
 }
 
 async fn end_refused(engine: &Arc<Engine>, verdict: BeginVerdict, leases: &[LeaseId]) -> Result<(), EngineError> {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::watch,
     time::{Instant, interval, sleep_until},
 };
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{
     Engine, EngineError,
     leasing::{
-        events::Outbound,
+        events::{Inbox, Outbound},
         messages::{Ending, Message},
     },
     sessions::{Demand, Session},
@@ -50,7 +50,7 @@ struct Mailbox {
 
 struct Line {
     session: Session,
-    inbox: mpsc::Receiver<Outbound>,
+    inbox: Inbox,
     answered: Option<(Uuid, Vec<Message>)>,
 }
 
@@ -77,7 +77,12 @@ impl Polls {
     pub(crate) fn forget_closed(&self) {
         let mut mailboxes = self.mailboxes.lock().unwrap_or_else(PoisonError::into_inner);
         mailboxes.retain(|_, mailbox| {
-            mailbox.line.try_lock().map_or(true, |line| line.as_ref().is_some_and(|line| !line.inbox.is_closed()))
+            // A poll that has it, or is about to.
+            Arc::strong_count(mailbox) > 1
+                || mailbox
+                    .line
+                    .try_lock()
+                    .map_or(true, |line| line.as_ref().is_some_and(|line| !line.inbox.is_closed()))
         });
     }
 }
@@ -109,7 +114,10 @@ impl Engine {
         {
             return Ok(messages.clone());
         }
-        // A session that was lost between two polls is opened anew.
+        // A session that ended between two polls, by its loss or by another stream, is opened anew: the dialer asks for it.
+        if place.as_ref().is_some_and(|line| line.inbox.is_closed()) {
+            *place = None;
+        }
         for _ in 0..2 {
             let line = match place.as_mut() {
                 Some(line) => line,
@@ -149,13 +157,13 @@ impl Engine {
         let first = loop {
             tokio::select! {
                 biased;
-                next = line.inbox.recv() => match next {
-                    Some(Outbound::Message(Message::HeartbeatAck(_))) => {}
-                    Some(Outbound::Message(message)) => break message,
-                    Some(Outbound::End(ending)) => return Found::End(ending),
-                    None => return Found::End(Ending::Leaving),
-                },
+                // Its caller may be gone, and nobody know it.
                 _ = latest.wait_for(|latest| *latest != turn) => return Found::Messages(Vec::new()),
+                next = line.inbox.recv() => match next {
+                    Outbound::Message(Message::HeartbeatAck(_)) => {}
+                    Outbound::Message(message) => break message,
+                    Outbound::End(ending) => return Found::End(ending),
+                },
                 () = sleep_until(until) => return Found::Messages(Vec::new()),
                 _ = alive.tick() => line.session.heard(),
             }
@@ -163,11 +171,11 @@ impl Engine {
         let mut messages = vec![first];
         loop {
             match line.inbox.try_recv() {
-                Ok(Outbound::Message(Message::HeartbeatAck(_))) => {}
-                Ok(Outbound::Message(message)) => messages.push(message),
+                Some(Outbound::Message(Message::HeartbeatAck(_))) => {}
+                Some(Outbound::Message(message)) => messages.push(message),
                 // What was granted to a session that is over is over.
-                Ok(Outbound::End(ending)) => return Found::End(ending),
-                Err(_) => return Found::Messages(messages),
+                Some(Outbound::End(ending)) => return Found::End(ending),
+                None => return Found::Messages(messages),
             }
         }
     }

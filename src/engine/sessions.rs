@@ -2,19 +2,17 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
-
 use super::{
     Engine, EngineError,
     leasing::{
         door::Opening,
-        events::{Event, Outbound},
+        events::{Event, Inbox, outbox},
         messages::{Ending, RevokeReason},
     },
     loops::signals::Signal,
 };
 use crate::{
-    domain::ids::{CampaignId, LeaseId, SessionId, StreamNumber},
+    domain::ids::{CampaignId, CampaignKey, LeaseId, SessionId, StreamNumber},
     store::leases::ReleaseVerdict,
 };
 
@@ -80,11 +78,9 @@ impl Engine {
     /// Opens a session of a dialer, or takes it over from its older stream, wherever that is.
     ///
     /// # Errors
-    /// [`EngineError::SessionInUse`], [`EngineError::CampaignNotFound`], [`EngineError::ShuttingDown`].
-    pub async fn open_session(
-        self: &Arc<Self>,
-        demand: Demand,
-    ) -> Result<(Session, mpsc::Receiver<Outbound>), EngineError> {
+    /// [`EngineError::SessionInUse`], [`EngineError::SessionTakenOver`] by a later stream meanwhile,
+    /// [`EngineError::CampaignNotFound`], [`EngineError::ShuttingDown`].
+    pub async fn open_session(self: &Arc<Self>, demand: Demand) -> Result<(Session, Inbox), EngineError> {
         if self.leaving() {
             return Err(EngineError::ShuttingDown);
         }
@@ -92,16 +88,27 @@ impl Engine {
         for campaign in &demand.campaigns {
             only.insert(self.campaign(*campaign).await?.key);
         }
+        let engine = Arc::clone(self);
+        // To its end, even when the caller goes away: what was written must find somebody who ends it.
+        let opened = tokio::spawn(async move { engine.write_session(demand, only).await });
+        opened.await.map_err(|error| EngineError::Internal(error.to_string()))?
+    }
+
+    async fn write_session(
+        self: &Arc<Self>,
+        demand: Demand,
+        only: HashSet<CampaignKey>,
+    ) -> Result<(Session, Inbox), EngineError> {
         let Demand { session: id, dialer, slots, held, .. } = demand;
         let stream = self.store.open_session(id, &dialer, self.replica(), slots).await?;
         let stream = stream.ok_or(EngineError::SessionInUse)?;
         // From here on the older stream gets no grants: what it had can be read.
         let session = Session { engine: Arc::clone(self), id, stream };
+        let own = self.store.leases_of(id, stream).await?.ok_or(EngineError::SessionTakenOver)?;
         if stream > 1 {
             self.signals.send(Signal::TakenOver(id, stream));
         }
-        let own = self.store.leases_of(id).await?;
-        let (outbox, inbox) = mpsc::channel(OUTBOX_MAX);
+        let (outbox, inbox) = outbox(OUTBOX_MAX);
         let campaigns = (!only.is_empty()).then_some(only);
         let slots = usize::try_from(slots).unwrap_or(0);
         self.tell(Event::Open(Opening { session: id, stream, campaigns, slots, own, held }, outbox));

@@ -83,7 +83,10 @@ pub fn polled(messages: Vec<Message>) -> pb::PollLeasesResponse {
     for message in messages {
         match wire(message) {
             lease_calls_response::Message::Opened(opened) => answer.opened = Some(opened),
-            lease_calls_response::Message::Granted(granted) => answer.leases.extend(granted.leases),
+            lease_calls_response::Message::Granted(granted) => {
+                answer.throttled = None;
+                answer.leases.extend(granted.leases);
+            }
             lease_calls_response::Message::Revoked(revoked) => {
                 // Granted and taken away in one answer: it was never there.
                 answer.leases.retain(|lease| !revoked.lease_ids.contains(&lease.lease_id));

@@ -12,7 +12,11 @@ use super::{
     status::{Violations, status},
 };
 use crate::{
-    engine::{Engine, leasing::events::Outbound, sessions::Session},
+    engine::{
+        Engine,
+        leasing::events::{Inbox, Outbound},
+        sessions::Session,
+    },
     pb::{self, lease_calls_request},
 };
 
@@ -39,7 +43,7 @@ pub async fn serve(engine: &Arc<Engine>, mut incoming: Streaming<pb::LeaseCallsR
 async fn pump(
     session: Session,
     mut incoming: Streaming<pb::LeaseCallsRequest>,
-    mut outbound: mpsc::Receiver<Outbound>,
+    mut outbound: Inbox,
     sender: mpsc::Sender<Result<pb::LeaseCallsResponse, Status>>,
 ) {
     let mut session = Some(session);
@@ -64,20 +68,19 @@ async fn pump(
                 }
             }
             out = outbound.recv() => match out {
-                Some(Outbound::Message(message)) => {
+                Outbound::Message(message) => {
                     // While the dialer does not read, neither do we: the outbox fills, and the floor calls it deaf.
                     let response = pb::LeaseCallsResponse { message: Some(wire(message)) };
                     if sender.send(Ok(response)).await.is_err() {
                         return;
                     }
                 }
-                Some(Outbound::End(ending)) => {
+                Outbound::End(ending) => {
                     if let Some(reason) = refusal(ending) {
                         let _ = sender.send(Err(reason)).await;
                     }
                     return;
                 }
-                None => return,
             },
             () = sender.closed() => return,
         }

@@ -9,7 +9,7 @@ use super::{
     leads::state_of,
     queue::{LeadContext, facts_of},
 };
-use crate::domain::ids::{CampaignKey, LeadId, LeaseId, SessionId};
+use crate::domain::ids::{CampaignKey, LeadId, LeaseId, SessionId, StreamNumber};
 
 /// A live lease and what the core must know to end it.
 #[derive(Debug, Clone)]
@@ -56,6 +56,10 @@ pub struct OwnLease {
     pub campaign: CampaignKey,
     /// Whether it has a permit.
     pub begun: bool,
+}
+
+fn own_lease(row: &tokio_postgres::Row, lease: LeaseId) -> Result<OwnLease, StoreError> {
+    Ok(OwnLease { lease, campaign: row.try_get("campaign_id")?, begun: row.try_get("begun")? })
 }
 
 /// What the core must know of these live leases; those that are over are left out.
@@ -143,27 +147,30 @@ impl Store {
         rows.iter().map(|row| Ok(row.try_get("lease_id")?)).collect()
     }
 
-    /// Live leases of a session.
+    /// Live leases of a session. None: this stream is not its newest.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn leases_of(&self, session: SessionId) -> Result<Vec<OwnLease>, StoreError> {
+    pub async fn leases_of(
+        &self,
+        session: SessionId,
+        stream: StreamNumber,
+    ) -> Result<Option<Vec<OwnLease>>, StoreError> {
         let client = self.client().await?;
         let statement = client
             .prepare_cached(
-                "select lease_id, campaign_id, begun_at is not null as begun from lease where session_id = $1::uuid",
+                "select z.lease_id, z.campaign_id, z.begun_at is not null as begun from dialer_session s \
+                 left join lease z on z.session_id = s.session_id \
+                 where s.session_id = $1::uuid and s.stream = $2::int",
             )
             .await?;
-        let rows = client.query(&statement, &[&session]).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(OwnLease {
-                    lease: row.try_get("lease_id")?,
-                    campaign: row.try_get("campaign_id")?,
-                    begun: row.try_get("begun")?,
-                })
-            })
-            .collect()
+        let rows = client.query(&statement, &[&session, &stream]).await?;
+        let leases = rows.iter().filter_map(|row| match row.try_get::<_, Option<LeaseId>>("lease_id") {
+            Ok(None) => None,
+            Ok(Some(lease)) => Some(own_lease(row, lease)),
+            Err(error) => Some(Err(error.into())),
+        });
+        if rows.is_empty() { Ok(None) } else { Ok(Some(leases.collect::<Result<_, _>>()?)) }
     }
 
     /// Live leases, oldest first, above `after`.

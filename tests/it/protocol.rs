@@ -162,6 +162,32 @@ async fn the_same_nonce_gives_the_same_permit_and_another_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_many_permits_asked_at_once_for_one_lease_one_is_given() {
+    let mut world = World::start().await;
+    let campaign = world.campaign(rules()).await;
+    world.add_some(&campaign, 5).await;
+    let mut dialer = world.dialer(&campaign, 5).await;
+    for lease in dialer.leases(5).await {
+        // So many that they are gathered into batches.
+        let asked = (0..40).map(|_| {
+            let (mut client, session_id) = (world.scheduler.clone(), dialer.session_id.clone());
+            let lease_ids = vec![lease.lease_id.clone()];
+            async move {
+                let request = pb::BeginCallsRequest { session_id, lease_ids, nonce: new_id() };
+                client.begin_calls(request).await.unwrap().into_inner().results.remove(0)
+            }
+        });
+        let answers = futures::future::join_all(asked).await;
+        let (given, refused): (Vec<_>, Vec<_>) =
+            answers.iter().partition(|one| one.verdict() == pb::BeginVerdict::Permitted);
+        assert_eq!(given.len(), 1, "{given:?}");
+        assert!(refused.iter().all(|one| one.reason() == pb::RefusalReason::AlreadyBegun), "{refused:?}");
+    }
+    world.check().await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_begun_lease_cannot_be_released() {
     let (mut world, campaign, lead, mut dialer) = one_lead(rules()).await;
     let lease = dialer.call().await;

@@ -7,13 +7,13 @@ use std::{
 };
 
 use tokio::{
-    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
+    sync::mpsc::{UnboundedReceiver, UnboundedSender},
     time::{Instant, sleep},
 };
 
 use super::{
     door::Opening,
-    events::{Event, Outbound, Survey},
+    events::{Event, Outbox, Survey},
     floor::{Floor, Planned},
     lane::{Lane, ZoneBook},
     messages::{Effect, Ending, Moment},
@@ -51,7 +51,7 @@ pub struct Dispatcher {
     pub(super) events: UnboundedSender<Event>,
     pub(super) floor: Floor,
     zones: Arc<ZoneBook>,
-    pub(super) outboxes: HashMap<SessionId, (StreamNumber, mpsc::Sender<Outbound>)>,
+    pub(super) outboxes: HashMap<SessionId, (StreamNumber, Outbox)>,
     granting: bool,
     ticked_at: Instant,
     probed_at: Instant,
@@ -93,7 +93,7 @@ impl Dispatcher {
             dispatcher.proceed();
         }
         for (_, (_, outbox)) in dispatcher.outboxes.drain() {
-            let _ = outbox.try_send(Outbound::End(Ending::Leaving));
+            outbox.end(Ending::Leaving);
         }
     }
 
@@ -107,6 +107,11 @@ impl Dispatcher {
             Event::Open(opening, outbox) => self.open(opening, outbox, now),
             Event::Closed(session, stream) if self.has(session, stream) => {
                 vec![Effect::Close(session, Ending::Done)]
+            }
+            Event::Closed(session, stream) => {
+                // It may have died before it came here: nobody has the session then.
+                self.engine.close_session(session, stream, Vec::new());
+                Vec::new()
             }
             Event::TakenOver(session, stream) if self.floor.stream_of(session).is_some_and(|own| own < stream) => {
                 vec![Effect::Close(session, Ending::TakenOver)]
@@ -142,19 +147,19 @@ impl Dispatcher {
     }
 
     /// A later stream gets the session; one that lost the race does not.
-    fn open(&mut self, opening: Opening, outbox: mpsc::Sender<Outbound>, now: Moment) -> Vec<Effect> {
+    fn open(&mut self, opening: Opening, outbox: Outbox, now: Moment) -> Vec<Effect> {
         let (session, stream) = (opening.session, opening.stream);
         if self.floor.leaving() {
-            let _ = outbox.try_send(Outbound::End(Ending::Leaving));
+            outbox.end(Ending::Leaving);
             self.engine.close_session(session, stream, Vec::new());
             return Vec::new();
         }
         if self.floor.stream_of(session).is_some_and(|current| current > stream) {
-            let _ = outbox.try_send(Outbound::End(Ending::TakenOver));
+            outbox.end(Ending::TakenOver);
             return Vec::new();
         }
         if let Some((_, older)) = self.outboxes.insert(session, (stream, outbox)) {
-            let _ = older.try_send(Outbound::End(Ending::TakenOver));
+            older.end(Ending::TakenOver);
         }
         self.floor.open(opening, now)
     }
@@ -168,6 +173,7 @@ impl Dispatcher {
                 self.floor.received(&leases, false);
             }
             Event::Begun(leases) => self.floor.received(&leases, true),
+            Event::Recalled(leases) => self.floor.recalled(&leases),
             Event::Heard(session) if self.floor.stream_of(session).is_none() => self.engine.signal_heard(session),
             Event::Heard(session) | Event::HeardElsewhere(session) => self.floor.heard(session),
             other => self.take_news(other, now),

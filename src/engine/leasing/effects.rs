@@ -7,17 +7,19 @@ use tokio::time::sleep;
 
 use super::{
     dispatcher::Dispatcher,
-    events::{Event, Outbound},
+    events::Event,
     messages::{Effect, Ending, Message, RevokeReason},
 };
 use crate::{
     domain::ids::{CampaignKey, LeaseId, SessionId},
-    engine::GRANT_WITHIN,
-    store::leases::ReleaseVerdict,
+    engine::Engine,
+    store::leases::{ReleaseVerdict, Released},
 };
 
 /// How long a release waits when the database did not answer.
 const RELEASE_AGAIN: Duration = Duration::from_secs(1);
+/// After this a grant cannot be made any more: GRANT_WITHIN, and a second for clocks and commits.
+const RECALL_AFTER: Duration = Duration::from_secs(6);
 
 impl Dispatcher {
     /// Carries out effects, and those that follow from them.
@@ -27,8 +29,8 @@ impl Dispatcher {
             match effect {
                 Effect::Send(session, message) => todo.extend(self.send(session, message)),
                 Effect::Close(session, ending) => self.close(session, ending),
-                Effect::Release(leases, reason) => self.release(leases, reason, Duration::ZERO),
-                Effect::Recall(leases) => self.release(leases, None, GRANT_WITHIN.to_std().unwrap_or_default()),
+                Effect::Release(leases, reason) => self.release(leases, reason),
+                Effect::Recall(leases) => self.recall(leases),
                 Effect::Park(parked) => self.engine.park(parked),
                 Effect::Refill(campaign, want, scan) => self.refill(campaign, want, scan),
                 Effect::Reload(campaign) => self.engine.reload(campaign),
@@ -43,13 +45,13 @@ impl Dispatcher {
         let now = self.now();
         self.floor.told(session, now);
         let (_, outbox) = self.outboxes.get(&session)?;
-        outbox.try_send(Outbound::Message(message)).is_err().then_some(Effect::Close(session, Ending::Deaf))
+        (!outbox.send(message)).then_some(Effect::Close(session, Ending::Deaf))
     }
 
     fn close(&mut self, session: SessionId, ending: Ending) {
         let stream = self.floor.stream_of(session);
         if let Some((_, outbox)) = self.outboxes.remove(&session) {
-            let _ = outbox.try_send(Outbound::End(ending));
+            outbox.end(ending);
         }
         let unbegun = self.floor.closed(session);
         if let Some(stream) = stream {
@@ -57,29 +59,27 @@ impl Dispatcher {
         }
     }
 
-    fn release(&self, leases: Vec<LeaseId>, reason: Option<RevokeReason>, after: Duration) {
+    fn release(&self, leases: Vec<LeaseId>, reason: Option<RevokeReason>) {
         let (engine, events) = (Arc::clone(&self.engine), self.events.clone());
         tokio::spawn(async move {
-            if !after.is_zero() {
-                sleep(after).await;
-            }
-            let released = loop {
-                match engine.give_back(&leases).await {
-                    Ok(released) => break released,
-                    // They take their slots till then, so that not many wait here.
-                    Err(error) => engine.outage.note(&error),
-                }
-                tokio::select! {
-                    () = engine.stop.cancelled() => return,
-                    () = sleep(RELEASE_AGAIN) => {}
-                }
-            };
+            let Some(released) = give_back(&engine, &leases).await else { return };
             for one in released {
                 let _ = match one.verdict {
                     ReleaseVerdict::Released => events.send(Event::Ended(one.lease, reason)),
                     ReleaseVerdict::Begun => events.send(Event::Begun(vec![one.lease])),
                     ReleaseVerdict::NotHeld => events.send(Event::Ended(one.lease, None)),
                 };
+            }
+        });
+    }
+
+    /// Takes back what a grant without an answer may have made, once it cannot be made any more.
+    fn recall(&self, leases: Vec<LeaseId>) {
+        let (engine, events) = (Arc::clone(&self.engine), self.events.clone());
+        tokio::spawn(async move {
+            sleep(RECALL_AFTER).await;
+            if give_back(&engine, &leases).await.is_some() {
+                let _ = events.send(Event::Recalled(leases));
             }
         });
     }
@@ -94,5 +94,20 @@ impl Dispatcher {
             let result = engine.refill(campaign, rules_version, want, scan, &windows).await;
             let _ = events.send(Event::Refilled(campaign, want, scan, result));
         });
+    }
+}
+
+/// Gives leases back, as soon as the database answers; they take their slots till then, so that not many wait here. None:
+/// the engine stops.
+async fn give_back(engine: &Arc<Engine>, leases: &[LeaseId]) -> Option<Vec<Released>> {
+    loop {
+        match engine.give_back(leases).await {
+            Ok(released) => return Some(released),
+            Err(error) => engine.outage.note(&error),
+        }
+        tokio::select! {
+            () = engine.stop.cancelled() => return None,
+            () = sleep(RELEASE_AGAIN) => {}
+        }
     }
 }

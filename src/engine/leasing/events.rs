@@ -1,6 +1,9 @@
 //! What happens to the floor, and what its streams get.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
@@ -33,10 +36,70 @@ pub enum Outbound {
     End(Ending),
 }
 
+/// Where a stream's messages go. Why it ends is kept beside them: it is told even where nothing more fits.
+pub struct Outbox {
+    messages: mpsc::Sender<Message>,
+    ending: Arc<OnceLock<Ending>>,
+}
+
+/// The other side of an [`Outbox`].
+pub struct Inbox {
+    messages: mpsc::Receiver<Message>,
+    ending: Arc<OnceLock<Ending>>,
+}
+
+/// A stream's two ends, for up to `max` messages that wait.
+pub fn outbox(max: usize) -> (Outbox, Inbox) {
+    let (sender, receiver) = mpsc::channel(max);
+    let ending = Arc::new(OnceLock::new());
+    (Outbox { messages: sender, ending: Arc::clone(&ending) }, Inbox { messages: receiver, ending })
+}
+
+impl Outbox {
+    /// Adds a message. `false`: it does not fit, or nobody reads.
+    #[must_use]
+    pub fn send(&self, message: Message) -> bool {
+        self.messages.try_send(message).is_ok()
+    }
+
+    /// Says why the stream ends, after what was sent before.
+    pub fn end(self, ending: Ending) {
+        // The first reason stands.
+        let _ = self.ending.set(ending);
+    }
+}
+
+impl Inbox {
+    /// What comes next.
+    pub async fn recv(&mut self) -> Outbound {
+        let next = self.messages.recv().await;
+        next.map_or_else(|| self.end(), Outbound::Message)
+    }
+
+    /// What is there.
+    pub fn try_recv(&mut self) -> Option<Outbound> {
+        match self.messages.try_recv() {
+            Ok(message) => Some(Outbound::Message(message)),
+            Err(mpsc::error::TryRecvError::Empty) => None,
+            Err(mpsc::error::TryRecvError::Disconnected) => Some(self.end()),
+        }
+    }
+
+    /// Whether the stream has ended, though there may be messages left.
+    pub fn is_closed(&self) -> bool {
+        self.messages.is_closed()
+    }
+
+    fn end(&self) -> Outbound {
+        // Without a reason the whole floor is gone.
+        Outbound::End(self.ending.get().copied().unwrap_or(Ending::Leaving))
+    }
+}
+
 /// What happens to the floor.
 pub enum Event {
     /// A stream opened a session or took it over; its row is written. Its messages go to the outbox.
-    Open(Opening, mpsc::Sender<Outbound>),
+    Open(Opening, Outbox),
     /// A stream is over.
     Closed(SessionId, StreamNumber),
     /// This later stream of the session is on another replica.
@@ -79,6 +142,8 @@ pub enum Event {
     Fenced,
     /// READY leads that memory does not know.
     Inherited(Vec<QueuedLead>),
+    /// What grants without an answer may have leased was taken back.
+    Recalled(Vec<LeaseId>),
     /// A grant is done.
     Granted(Vec<Planned>, Result<Vec<GrantVerdict>, StoreError>),
     /// A refill is done: campaign, want, scan.

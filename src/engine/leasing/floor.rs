@@ -70,6 +70,8 @@ pub struct Floor {
     pub(super) lanes: BTreeMap<CampaignKey, Lane>,
     pub(super) sessions: HashMap<SessionId, Session>,
     pub(super) ledger: HashMap<LeaseId, Held>,
+    /// Of grants without an answer: they may live, and take the slots of these sessions until they are taken back.
+    pub(super) doubtful: HashMap<LeaseId, SessionId>,
     pub(super) room: Room,
     pub(super) rotation: usize,
     /// A clock that runs only while dialers could have been answered: liveness is measured by it, so that nobody is lost
@@ -88,6 +90,7 @@ impl Floor {
             lanes: BTreeMap::new(),
             sessions: HashMap::new(),
             ledger: HashMap::new(),
+            doubtful: HashMap::new(),
             room: Room::default(),
             rotation: 0,
             served: Duration::ZERO,
@@ -152,6 +155,13 @@ impl Floor {
                     session.muted_until = None;
                 }
             }
+        }
+    }
+
+    /// What grants without an answer may have leased was taken back.
+    pub fn recalled(&mut self, leases: &[LeaseId]) {
+        for lease in leases {
+            self.doubtful.remove(lease);
         }
     }
 
@@ -267,7 +277,7 @@ impl Floor {
                 self.sessions.values().filter(|session| session.serves(*key) && !session.draining && !session.moved)
             {
                 slots += session.slots;
-                demand += session.free(self.served);
+                demand += session.free(self.served, 0);
             }
             let cap = lane.campaign.rules.max_concurrency.map_or(usize::MAX, |cap| usize::try_from(cap).unwrap_or(0));
             let room = share.min(cap);
@@ -290,7 +300,7 @@ impl Floor {
     fn throttle(&mut self, now: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
         for (id, session) in &mut self.sessions {
-            if session.free(self.served) == 0 || session.pending > 0 {
+            if session.free(self.served, 0) == 0 || session.pending > 0 {
                 continue;
             }
             let mine = || {

@@ -37,10 +37,16 @@ impl Floor {
         let mut effects = Vec::new();
         let mut planned = Vec::new();
         let most = self.room.at_most(GRANT_MAX);
+        let mut doubtful: HashMap<SessionId, usize> = HashMap::new();
+        for session in self.doubtful.values() {
+            *doubtful.entry(*session).or_default() += 1;
+        }
         let mut takers: Vec<Taker> = self
             .sessions
             .iter()
-            .map(|(id, session)| ((*id, session.stream), session.free(self.served)))
+            .map(|(id, session)| {
+                ((*id, session.stream), session.free(self.served, doubtful.get(id).copied().unwrap_or(0)))
+            })
             .filter(|(_, free)| *free > 0)
             .collect();
         if takers.is_empty() || most == 0 {
@@ -207,11 +213,9 @@ impl Floor {
         for Planned { item, lead, .. } in planned {
             if let Some(session) = self.sessions.get_mut(&item.session) {
                 session.pending = session.pending.saturating_sub(1);
-                if made {
-                    session.held.insert(item.lease);
-                    let (session, campaign) = (item.session, item.campaign);
-                    self.ledger.insert(item.lease, Held { session, campaign, receipt: Receipt::Settled, begun: false });
-                }
+            }
+            if made {
+                self.doubtful.insert(item.lease, item.session);
             }
             if let (None, Some(lane)) = (item.promised, self.lanes.get_mut(&item.campaign)) {
                 lane.planned = lane.planned.saturating_sub(1);
@@ -233,8 +237,8 @@ impl Floor {
         let lane = self.lanes.get_mut(&item.campaign)?;
         lane.room.granted();
         let campaign = Arc::clone(&lane.campaign);
-        // Whoever drains was promised that nothing comes any more.
-        let session = self.sessions.get_mut(&item.session).filter(|session| !session.draining)?;
+        // Whoever drains was promised that nothing comes any more; a later stream may want other campaigns.
+        let session = self.sessions.get_mut(&item.session).filter(|one| !one.draining && one.serves(item.campaign))?;
         session.held.insert(item.lease);
         session.throttled = None;
         let entry = Held { session: item.session, campaign: item.campaign, receipt: Receipt::Awaited, begun: false };

@@ -28,11 +28,12 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn free(&self, served: Duration) -> usize {
+    /// Slots for more leases; `doubtful` are taken by what nobody knows of.
+    pub(super) fn free(&self, served: Duration, doubtful: usize) -> usize {
         if self.draining || self.moved || self.muted_until.is_some_and(|until| until > served) {
             return 0;
         }
-        self.slots.saturating_sub(self.held.len() + self.pending)
+        self.slots.saturating_sub(self.held.len() + self.pending + doubtful)
     }
 
     pub(super) fn serves(&self, campaign: CampaignKey) -> bool {

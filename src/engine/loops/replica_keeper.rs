@@ -90,9 +90,11 @@ fn no_answer() -> StoreError {
 
 async fn rejoin(engine: &Arc<Engine>) -> Result<(), StoreError> {
     tracing::warn!(replica = engine.replica(), "this replica was taken for dead; its sessions end and it starts anew");
-    engine.tell(Event::Fenced);
     let replica = engine.store.join_replica(REPLICA_TTL).await?;
     engine.replica.store(replica, Ordering::Relaxed);
+    // Now: a session that opens from here on is the new replica's.
+    engine.tell(Event::Fenced);
+    engine.survey_soon();
     engine.survey().await
 }
 

@@ -27,18 +27,20 @@ pub struct Report {
 /// [`EngineError::Unavailable`].
 pub async fn run_once(engine: &Arc<Engine>) -> Result<Report, EngineError> {
     let mut report = Report::default();
-    loop {
-        let overdue = engine.store.overdue_leases(BATCH).await?;
-        let full = overdue.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX);
-        let (begun, unbegun): (Vec<_>, Vec<_>) = overdue.into_iter().partition(|(_, begun)| *begun);
-        let unbegun: Vec<LeaseId> = unbegun.into_iter().map(|(lease, _)| lease).collect();
-        let begun: Vec<LeaseId> = begun.into_iter().map(|(lease, _)| lease).collect();
-        report.returned += take_back(engine, &unbegun).await?;
-        report.unknown += settle(engine, &begun).await?;
-        if !full {
-            return Ok(report);
-        }
-    }
+    while engine.in_time(sweep(engine, &mut report)).await? {}
+    Ok(report)
+}
+
+/// One batch. `true`: there may be more.
+async fn sweep(engine: &Arc<Engine>, report: &mut Report) -> Result<bool, EngineError> {
+    let overdue = engine.store.overdue_leases(BATCH).await?;
+    let full = overdue.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX);
+    let (begun, unbegun): (Vec<_>, Vec<_>) = overdue.into_iter().partition(|(_, begun)| *begun);
+    let unbegun: Vec<LeaseId> = unbegun.into_iter().map(|(lease, _)| lease).collect();
+    let begun: Vec<LeaseId> = begun.into_iter().map(|(lease, _)| lease).collect();
+    report.returned += take_back(engine, &unbegun).await?;
+    report.unknown += settle(engine, &begun).await?;
+    Ok(full)
 }
 
 /// Takes leases back together; where that fails for a reason of its own, one by one: a bad one must not keep the others.
@@ -91,7 +93,7 @@ pub async fn run(engine: Arc<Engine>) {
         if engine.outage.served_for() < REPLICA_TTL {
             continue;
         }
-        match engine.in_time(run_once(&engine)).await {
+        match run_once(&engine).await {
             Ok(report) if report != Report::default() => {
                 tracing::info!(returned = report.returned, unknown = report.unknown, "leases ended by time");
             }

@@ -3,14 +3,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
 use super::{database::CAMPAIGNS, world::World};
 use crate::{
     domain::ids::{CampaignKey, LeaseId, SessionId, StreamNumber},
     engine::leasing::{
         door::Opening,
-        events::Event,
+        events::{Event, outbox},
         floor::Planned,
         messages::{Ending, RevokeReason},
     },
@@ -55,7 +53,7 @@ impl World {
             }
             Job::ReadOwn(mut opening) => {
                 opening.own = self.db.own(opening.session);
-                self.tell(Event::Open(opening, mpsc::channel(1).0));
+                self.tell(Event::Open(opening, outbox(1).0));
             }
             Job::CloseRow(..) if fault == 10 => self.lossy = true,
             Job::CloseRow(session, stream, unbegun) => {
@@ -70,7 +68,8 @@ impl World {
             Job::Recall(leases) => {
                 let gone = |item: &GrantItem| leases.contains(&item.lease);
                 self.jobs.retain(|job| !matches!(job, Job::Ghost(items) if items.iter().any(gone)));
-                self.run_release(&leases, None);
+                drop(self.db.release(&leases));
+                self.tell(Event::Recalled(leases));
             }
             Job::Begin(session, leases) => {
                 let begun = self.db.begin(session, &leases);

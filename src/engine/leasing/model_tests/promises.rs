@@ -52,6 +52,8 @@ pub(super) struct Model {
     stays: u32,
     /// The grant under way: by session and its stay.
     under_way: Vec<(SessionId, u32)>,
+    /// Of grants without an answer, until they are taken back.
+    pub(super) doubtful: BTreeMap<LeaseId, SessionId>,
     pub(super) leaving: bool,
     served: Duration,
     ticked: Instant,
@@ -67,6 +69,7 @@ impl Model {
             told: BTreeSet::new(),
             stays: 0,
             under_way: Vec::new(),
+            doubtful: BTreeMap::new(),
             leaving: false,
             served: Duration::ZERO,
             ticked: now,
@@ -187,7 +190,9 @@ impl Model {
         for (id, session) in &self.open {
             let coming = self.under_way.iter().filter(|(to, _)| to == id).count();
             let held = session.held.len();
-            assert!(coming == 0 || held + coming <= session.slots, "{held} + {coming} for {} slots", session.slots);
+            let doubtful = self.doubtful.values().filter(|to| *to == id).count();
+            let taken = held + doubtful + coming;
+            assert!(coming == 0 || taken <= session.slots, "{taken} for {} slots", session.slots);
         }
     }
 
@@ -198,11 +203,7 @@ impl Model {
 
     /// A grant without an answer: what it may have made takes its slots until it is taken back.
     pub(super) fn doubtful(&mut self, planned: &[Planned]) {
-        for item in planned.iter().map(|planned| &planned.item) {
-            if let Some(session) = self.open.get_mut(&item.session) {
-                session.held.insert(item.lease, Lease { begun: false, unreceived: None });
-            }
-        }
+        self.doubtful.extend(planned.iter().map(|planned| (planned.item.lease, planned.item.session)));
     }
 
     pub(super) fn sent(&mut self, id: SessionId, message: &Message) {
@@ -289,6 +290,6 @@ impl Model {
         assert_eq!(&held, live, "the ledger is not what the database says");
         let shut = open.draining || open.muted.is_some_and(|until| until > self.served);
         let free = if shut { 0 } else { open.slots.saturating_sub(held.len()) };
-        assert_eq!(floor.sessions[&id].free(floor.served), free, "free slots");
+        assert_eq!(floor.sessions[&id].free(floor.served, 0), free, "free slots");
     }
 }

@@ -168,6 +168,10 @@ impl World {
                 self.floor.heard(id);
                 self.floor.received(&leases, false);
             }
+            Event::Recalled(leases) => {
+                self.model.doubtful.retain(|lease, _| !leases.contains(lease));
+                self.floor.recalled(&leases);
+            }
             Event::Begun(leases) => {
                 self.model.received(&leases, true);
                 self.floor.received(&leases, true);

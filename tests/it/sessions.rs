@@ -189,6 +189,9 @@ async fn dialers_of_a_leaving_replica_go_elsewhere_with_what_they_hold() {
     taken_apart(&idle.end().await).is(Code::Unavailable, "SHUTTING_DOWN");
     let refused = Dialer::try_open(scheduler, &[&campaign], 1, &new_id()).await.err().unwrap();
     taken_apart(&refused).is(Code::Unavailable, "SHUTTING_DOWN");
+    // Its stream goes on while it holds something.
+    busy.heartbeat().await;
+    while !matches!(busy.next().await.unwrap(), Message::HeartbeatAck(_)) {}
     // Permits are still given while it drains.
     assert_eq!(busy.begin(&waiting).await.verdict(), pb::BeginVerdict::Permitted);
     let held = [(begun.lease_id.as_str(), true), (waiting.lease_id.as_str(), true)];

@@ -1,9 +1,9 @@
 //! The `LeaseCalls` stream: a dialer's messages in, the engine's out. Ends with the session, whichever side ends it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt as _;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tonic::{Code, Status, Streaming};
 
 use super::{
@@ -19,6 +19,9 @@ use crate::{
     },
     pb::{self, lease_calls_request},
 };
+
+/// How long a dialer may leave a message unread before its stream is given up: by then its session has long been lost.
+const UNREAD_MAX: Duration = Duration::from_secs(600);
 
 /// What goes out on one stream.
 pub type Outgoing = mpsc::Receiver<Result<pb::LeaseCallsResponse, Status>>;
@@ -71,7 +74,7 @@ async fn pump(
                 Outbound::Message(message) => {
                     // While the dialer does not read, neither do we: the outbox fills, and the floor calls it deaf.
                     let response = pb::LeaseCallsResponse { message: Some(wire(message)) };
-                    if sender.send(Ok(response)).await.is_err() {
+                    if !matches!(timeout(UNREAD_MAX, sender.send(Ok(response))).await, Ok(Ok(()))) {
                         return;
                     }
                 }

@@ -78,7 +78,7 @@ impl Running {
         self.stop.cancel();
         let served = tokio::time::timeout(FINISH_MAX, self.served).await;
         let left = tokio::time::timeout(FINISH_MAX, self.engine.store.leave_replica(self.engine.replica()));
-        let left = left.await.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer".into())));
+        let left = left.await.unwrap_or_else(|_| Err(StoreError::no_answer()));
         if let Err(error) = left {
             tracing::warn!(%error, "the replica could not say goodbye; others take over in seconds");
         }

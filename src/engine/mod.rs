@@ -64,7 +64,7 @@ pub(crate) const PROMISES_MAX: usize = 1000;
 /// Statements that met a deadlock are tried again this often.
 const TRIES_MAX: usize = 5;
 /// How long after it was planned a grant may be made: a call whose answer was given up must not be, later on.
-pub(crate) const GRANT_WITHIN: TimeDelta = TimeDelta::seconds(5);
+pub(crate) const GRANT_WITHIN: Duration = Duration::from_secs(5);
 /// How long a hot statement may take; a little more than its locks may.
 const ANSWER_MAX: Duration = Duration::from_secs(35);
 
@@ -253,7 +253,7 @@ impl Engine {
     {
         tokio::time::timeout(ANSWER_MAX, work).await.unwrap_or_else(|_| {
             self.store.cut();
-            Err(StoreError::Unavailable("no answer".into()).into())
+            Err(StoreError::no_answer().into())
         })
     }
 
@@ -367,7 +367,7 @@ where
     let mut tries = 1;
     loop {
         match tokio::time::timeout(ANSWER_MAX, work()).await {
-            Err(_) => return Err(StoreError::Unavailable("no answer".into())),
+            Err(_) => return Err(StoreError::no_answer()),
             Ok(Err(StoreError::Again)) if tries < TRIES_MAX => tries += 1,
             Ok(done) => return done,
         }

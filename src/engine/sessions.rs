@@ -11,10 +11,7 @@ use super::{
     },
     loops::signals::Signal,
 };
-use crate::{
-    domain::ids::{CampaignId, CampaignKey, LeaseId, SessionId, StreamNumber},
-    store::leases::ReleaseVerdict,
-};
+use crate::domain::ids::{CampaignId, CampaignKey, LeaseId, SessionId, StreamNumber};
 
 /// Messages that may wait for a dialer to read; one that falls behind further is deaf.
 const OUTBOX_MAX: usize = 256;
@@ -141,19 +138,15 @@ impl Engine {
     pub(crate) fn close_session(self: &Arc<Self>, session: SessionId, stream: StreamNumber, unbegun: Vec<LeaseId>) {
         let engine = Arc::clone(self);
         tokio::spawn(async move {
-            let closed = async {
-                if engine.store.close_session(session, stream).await? && !unbegun.is_empty() {
-                    let released = engine.give_back(&unbegun).await?;
-                    // A later stream may have kept one of them, a moment before. One that has its permit by another
-                    // replica goes on.
-                    let over = released.iter().filter(|one| one.verdict == ReleaseVerdict::Released);
-                    engine.announce_ended(over.map(|one| one.lease), Some(RevokeReason::NotBegun));
-                }
-                Ok(())
-            };
             // What fails is made up for by the replica keeper and the sweeper.
-            if let Err(error) = closed.await {
-                engine.outage.note(&error);
+            match engine.store.close_session(session, stream).await {
+                // A later stream may have kept one of them, a moment before: it is told.
+                Ok(true) if !unbegun.is_empty() => match engine.take_back(&unbegun, RevokeReason::NotBegun).await {
+                    Ok(_) | Err(EngineError::Unavailable) => {}
+                    Err(error) => tracing::error!(%error, "leases of a closed session cannot be taken back"),
+                },
+                Ok(_) => {}
+                Err(error) => engine.outage.note(&error),
             }
         });
     }

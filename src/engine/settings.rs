@@ -9,8 +9,8 @@ use crate::{
         settings::SchedulerSettings,
     },
     store::{
-        campaigns::ActivityRow, leases::ReleaseVerdict, live_leases::LiveLeaseRow, queue::waiting,
-        requests::RequestKey, sessions::Presence, settings as stored,
+        campaigns::ActivityRow, leases::ReleaseVerdict, live_leases::LiveLeaseRow, requests::RequestKey,
+        sessions::Presence, settings as stored,
     },
 };
 
@@ -108,7 +108,7 @@ impl Engine {
         leases: &[LeaseId],
         reason: RevokeReason,
     ) -> Result<(Vec<LeaseId>, Vec<LeaseId>), EngineError> {
-        let released = super::again(|| self.store.release(leases, waiting::BACK_OFF, None)).await?;
+        let released = self.give_back(leases).await?;
         let (mut over, mut begun) = (Vec::new(), Vec::new());
         for one in released {
             match one.verdict {
@@ -118,7 +118,6 @@ impl Engine {
             }
         }
         self.announce_ended(over.iter().copied(), Some(reason));
-        self.wake_for(&over).await;
         Ok((over, begun))
     }
 

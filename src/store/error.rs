@@ -47,6 +47,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Nothing came back in time: what was asked may have happened.
+    pub fn no_answer() -> StoreError {
+        StoreError::Unavailable("no answer".into())
+    }
+
     /// Whether waiting helps.
     pub fn is_transient(&self) -> bool {
         matches!(self, StoreError::Unavailable(_) | StoreError::Again | StoreError::Fenced | StoreError::Late)

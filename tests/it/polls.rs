@@ -43,6 +43,13 @@ async fn leased(client: &mut Scheduler, session: &str, slots: i32, received: &[&
     }
 }
 
+/// The call ends with INTENT_NO.
+async fn refuses(client: &mut Scheduler, lease: pb::Lease) {
+    let report =
+        pb::OutcomeReport { lease_id: lease.lease_id, outcome: Outcome::IntentNo.into(), ..Default::default() };
+    client.report_outcomes(pb::ReportOutcomesRequest { reports: vec![report] }).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dialer_without_streams_leases_calls_and_reports() {
     let mut world = World::start().await;
@@ -68,9 +75,7 @@ async fn a_dialer_without_streams_leases_calls_and_reports() {
         };
         let begun = client.begin_calls(request).await.unwrap().into_inner().results.remove(0);
         assert_eq!(begun.verdict(), pb::BeginVerdict::Permitted);
-        let report =
-            pb::OutcomeReport { lease_id: lease.lease_id, outcome: Outcome::IntentNo.into(), ..Default::default() };
-        client.report_outcomes(pb::ReportOutcomesRequest { reports: vec![report] }).await.unwrap();
+        refuses(&mut client, lease).await;
     }
     world.check().await;
     world.stop().await;
@@ -191,9 +196,7 @@ async fn neither_polls_nor_streams_starve() {
         let lease = leased(&mut client, &session, 1, &known).await.remove(0);
         received = vec![lease.lease_id.clone()];
         stream.call_with(Outcome::IntentNo).await;
-        let report =
-            pb::OutcomeReport { lease_id: lease.lease_id, outcome: Outcome::IntentNo.into(), ..Default::default() };
-        client.report_outcomes(pb::ReportOutcomesRequest { reports: vec![report] }).await.unwrap();
+        refuses(&mut client, lease).await;
     }
     world.check().await;
     world.stop().await;

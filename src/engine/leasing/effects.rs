@@ -12,14 +12,14 @@ use super::{
 };
 use crate::{
     domain::ids::{CampaignKey, LeaseId, SessionId},
-    engine::Engine,
+    engine::{Engine, GRANT_WITHIN},
     store::leases::{ReleaseVerdict, Released},
 };
 
 /// How long a release waits when the database did not answer.
 const RELEASE_AGAIN: Duration = Duration::from_secs(1);
-/// After this a grant cannot be made any more: GRANT_WITHIN, and a second for clocks and commits.
-const RECALL_AFTER: Duration = Duration::from_secs(6);
+/// After this a grant cannot be made any more: a second for clocks and commits.
+const RECALL_AFTER: Duration = GRANT_WITHIN.saturating_add(Duration::from_secs(1));
 
 impl Dispatcher {
     /// Carries out effects, and those that follow from them.

@@ -54,7 +54,7 @@ pub async fn run_once(engine: &Arc<Engine>, duties: Duties) -> Result<(), StoreE
 async fn turn(engine: &Arc<Engine>, duties: Duties, silent: &mut u32) -> Result<(), StoreError> {
     look(engine).await?;
     let kept = tokio::time::timeout(TURN_MAX, engine.lifeline.keep_replica(engine.replica(), REPLICA_TTL)).await;
-    let kept = kept.unwrap_or_else(|_| Err(no_answer()))?;
+    let kept = kept.unwrap_or_else(|_| Err(StoreError::no_answer()))?;
     let done = tokio::time::timeout(TURN_MAX, async {
         if kept { run_once(engine, duties).await } else { rejoin(engine).await }
     });
@@ -65,7 +65,7 @@ async fn turn(engine: &Arc<Engine>, duties: Duties, silent: &mut u32) -> Result<
             *silent = 0;
             engine.store.cut();
         }
-        return Err(no_answer());
+        return Err(StoreError::no_answer());
     };
     *silent = 0;
     done
@@ -78,14 +78,10 @@ async fn look(engine: &Engine) -> Result<(), StoreError> {
     let (now, _) = looked.unwrap_or_else(|_| {
         // A link on which nothing comes back would never break by itself.
         engine.store.cut();
-        Err(no_answer())
+        Err(StoreError::no_answer())
     })?;
     engine.clock.observe(asked_at, now);
     Ok(())
-}
-
-fn no_answer() -> StoreError {
-    StoreError::Unavailable("no answer".into())
 }
 
 async fn rejoin(engine: &Arc<Engine>) -> Result<(), StoreError> {

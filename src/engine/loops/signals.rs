@@ -151,7 +151,7 @@ async fn notify(
 
 async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let done = tokio::time::timeout(ANSWER_MAX, work).await;
-    done.unwrap_or_else(|_| Err(StoreError::Unavailable("no answer".into())))
+    done.unwrap_or_else(|_| Err(StoreError::no_answer()))
 }
 
 /// Takes in the other replicas' signals until the engine stops.

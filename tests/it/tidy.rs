@@ -10,7 +10,7 @@ const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// Files that are longer, each with its reason. None may be added without one; one that is shorter again must go.
-const LONG_FILES: [(&str, &str); 1] = [("src/domain/lead/tests.rs", "one property suite; to be split by topic")];
+const LONG_FILES: [(&str, &str); 0] = [];
 /// The same for functions.
 const LONG_FUNCTIONS: [(&str, &str); 1] = [("src/cli/campaign.rs", "one match over the commands; to be split")];
 

@@ -62,7 +62,8 @@ async fn streams_outlive_a_database_that_is_away_longer_than_the_ttl() {
         let mut dialer = world.dialer(&campaign, 1).await;
         let lease = dialer.call().await;
         proxy.set(link);
-        world.until_away(true).await;
+        // Until the engine knows, time counts: the dialer must be heard.
+        dialer.beats_until(world.until_away(true)).await;
         let (client, lease_id) = (dialer.client.clone(), lease.lease_id.clone());
         let report = tokio::spawn(async move { insist_on(client, &lease_id).await });
         dialer.beats_for(AWAY).await;
@@ -70,7 +71,14 @@ async fn streams_outlive_a_database_that_is_away_longer_than_the_ttl() {
         proxy.set(Link::Whole);
         let next = dialer.lease_with_beats().await;
         assert_ne!(next.lead_id, lease.lead_id);
-        assert_eq!(report.await.unwrap(), ReportVerdict::Accepted, "{link:?}: not swept for the outage's sake");
+        // Over a mute link the database may have heard the report before anybody knew: then this was its repetition.
+        let verdict = report.await.unwrap();
+        assert!(
+            verdict == ReportVerdict::Accepted || (link == Link::Mute && verdict == ReportVerdict::Duplicate),
+            "{link:?}: {verdict:?}"
+        );
+        let swept = world.database.count("select count(*) from call_attempt where by_engine").await;
+        assert_eq!(swept, 0, "{link:?}: not swept for the outage's sake");
         dialer.release(&next.lease_id).await;
     }
     world.check().await;

@@ -208,6 +208,14 @@ impl Dialer {
         }
     }
 
+    /// Beats until something else is done.
+    pub async fn beats_until(&mut self, done: impl Future<Output = ()>) {
+        tokio::select! {
+            () = done => {}
+            () = self.beats_for(PATIENCE * 2) => unreachable!("everything ends before this"),
+        }
+    }
+
     /// The next lease; beats while it waits.
     pub async fn lease_with_beats(&mut self) -> pb::Lease {
         let until = Instant::now() + PATIENCE;

@@ -1,14 +1,18 @@
 //! Who asks: the two services. The only code that sees `pb` messages and gRPC statuses; parses everything once, at the edge.
 
 mod attempt_views;
+mod attempts;
 mod campaign_service;
+mod campaigns;
 mod convert;
 mod lead_requests;
+mod leads;
 mod lease_messages;
 mod lease_stream;
 mod rules;
 mod scheduler_service;
 mod status;
+mod suppressions;
 mod views;
 
 pub use status::typed;

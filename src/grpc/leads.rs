@@ -1,0 +1,167 @@
+//! Requests about leads: parse, call the engine, show.
+
+use std::{pin::Pin, sync::Arc};
+
+use futures::{Stream, StreamExt as _};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{
+    convert::{self, KEY_MAX, LEADS_MAX},
+    lead_requests,
+    status::Violations,
+    views,
+};
+use crate::{
+    domain::{lead::LeadState, phone_number::PhoneNumber},
+    engine::{Engine, intake::IntakeReport},
+    pb,
+    store::leads::LeadFilter,
+};
+
+/// Acknowledgements of chunks.
+pub type ImportLeads = Pin<Box<dyn Stream<Item = Result<pb::ImportLeadsResponse, Status>> + Send>>;
+
+pub async fn import(
+    engine: &Arc<Engine>,
+    request: Request<Streaming<pb::ImportLeadsRequest>>,
+) -> Result<Response<ImportLeads>, Status> {
+    let engine = Arc::clone(engine);
+    let chunks = request.into_inner();
+    // One chunk after the other: the first that is refused ends the stream.
+    let acks = chunks
+        .then(move |chunk| {
+            let engine = Arc::clone(&engine);
+            async move { lead_requests::import_chunk(&engine, chunk?).await }
+        })
+        .scan(false, |failed, ack| {
+            let over = std::mem::replace(failed, ack.is_err());
+            futures::future::ready((!over).then_some(ack))
+        });
+    Ok(Response::new(Box::pin(acks)))
+}
+
+pub async fn create(
+    engine: &Arc<Engine>,
+    request: Request<pb::CreateLeadsRequest>,
+) -> Result<Response<pb::CreateLeadsResponse>, Status> {
+    let request = request.into_inner();
+    let mut bad = Violations::default();
+    let key = convert::request_key(&request.request_id, "CreateLeads", &request, |r| r.request_id.clear(), &mut bad);
+    let campaign = convert::id(&request.campaign_id, "campaign_id", &mut bad);
+    let update = lead_requests::wants_update(request.on_duplicate, &mut bad);
+    convert::size(request.leads.len(), LEADS_MAX, "leads", &mut bad);
+    bad.check()?;
+    let rows = request.leads.into_iter().map(lead_requests::row).collect();
+    let report: IntakeReport = engine.create_leads(campaign, rows, update, None, key).await?;
+    Ok(Response::new(pb::CreateLeadsResponse {
+        created: lead_requests::count(report.created),
+        updated: lead_requests::count(report.updated),
+        refused: views::refused(&report),
+        lead_ids: report.leads.iter().map(|lead| lead.map(|id| id.to_string()).unwrap_or_default()).collect(),
+    }))
+}
+
+pub async fn get(
+    engine: &Arc<Engine>,
+    request: Request<pb::GetLeadRequest>,
+) -> Result<Response<pb::GetLeadResponse>, Status> {
+    let request = request.into_inner();
+    let mut bad = Violations::default();
+    let (campaign, lead) = lead_requests::lead_ids(&request.campaign_id, &request.lead_id, &mut bad);
+    bad.check()?;
+    let row = engine.lead(campaign, lead).await?;
+    Ok(Response::new(pb::GetLeadResponse { lead: Some(views::lead(row)) }))
+}
+
+pub async fn list(
+    engine: &Arc<Engine>,
+    request: Request<pb::ListLeadsRequest>,
+) -> Result<Response<pb::ListLeadsResponse>, Status> {
+    let request = request.into_inner();
+    let mut bad = Violations::default();
+    let campaign = convert::id(&request.campaign_id, "campaign_id", &mut bad);
+    let number = match request.number.as_str() {
+        "" => None,
+        text => PhoneNumber::parse(text, None).map_err(|error| bad.add("number", error.to_string())).ok(),
+    };
+    let filter = LeadFilter {
+        state: convert::optional_code(request.state, LeadState::from_code, "state", &mut bad),
+        number,
+        external_id: convert::optional_text(&request.external_id, KEY_MAX, "external_id", &mut bad),
+    };
+    let limit = convert::page_size(request.page_size, &mut bad);
+    let after = convert::page_token(&request.page_token, lead_requests::lead_token, &mut bad);
+    bad.check()?;
+    let (rows, next) = engine.list_leads(campaign, &filter, after, limit).await?;
+    Ok(Response::new(pb::ListLeadsResponse {
+        leads: rows.into_iter().map(views::lead).collect(),
+        next_page_token: next.map(|(rank, lead)| format!("{rank}.{lead}")).unwrap_or_default(),
+    }))
+}
+
+pub async fn update(
+    engine: &Arc<Engine>,
+    request: Request<pb::UpdateLeadRequest>,
+) -> Result<Response<pb::UpdateLeadResponse>, Status> {
+    let request = request.into_inner();
+    let mut bad = Violations::default();
+    let key = convert::request_key(&request.request_id, "UpdateLead", &request, |r| r.request_id.clear(), &mut bad);
+    let (campaign, lead) = lead_requests::lead_ids(&request.campaign_id, &request.lead_id, &mut bad);
+    let patch = lead_requests::lead_patch(&request, &mut bad);
+    bad.check()?;
+    let row = engine.update_lead(campaign, lead, patch, key).await?;
+    Ok(Response::new(pb::UpdateLeadResponse { lead: Some(views::lead(row)) }))
+}
+
+pub async fn consume(
+    engine: &Arc<Engine>,
+    request: Request<pb::ConsumeLeadsRequest>,
+) -> Result<Response<pb::ConsumeLeadsResponse>, Status> {
+    let request = request.into_inner();
+    let mut bad = Violations::default();
+    let key = convert::request_key(&request.request_id, "ConsumeLeads", &request, |r| r.request_id.clear(), &mut bad);
+    let campaign = convert::id(&request.campaign_id, "campaign_id", &mut bad);
+    let leads = convert::ids(&request.lead_ids, "lead_ids", convert::BATCH_MAX, &mut bad);
+    bad.check()?;
+    let results = engine.consume_leads(campaign, leads, key).await?;
+    let results = results.into_iter().map(|(lead, before, consumed)| pb::ConsumeResult {
+        lead_id: lead.to_string(),
+        consumed,
+        previous_state: before.map_or(0, views::state),
+    });
+    Ok(Response::new(pb::ConsumeLeadsResponse { results: results.collect() }))
+}
+
+pub async fn schedule_callback(
+    engine: &Arc<Engine>,
+    request: Request<pb::ScheduleCallbackRequest>,
+) -> Result<Response<pb::ScheduleCallbackResponse>, Status> {
+    let request = request.into_inner();
+    let mut bad = Violations::default();
+    let key =
+        convert::request_key(&request.request_id, "ScheduleCallback", &request, |r| r.request_id.clear(), &mut bad);
+    let (campaign, lead) = lead_requests::lead_ids(&request.campaign_id, &request.lead_id, &mut bad);
+    let at = match request.callback_at {
+        Some(at) => convert::instant(at, "callback_at", &mut bad),
+        None => bad.none("callback_at", "is required"),
+    };
+    if at.is_some_and(|at| at - engine.clock.now() > convert::CALLBACK_AHEAD_MAX) {
+        bad.add("callback_at", "must be at most 400 days ahead");
+    }
+    bad.check()?;
+    let row = engine.schedule_callback(campaign, lead, at.unwrap_or_default(), key).await?;
+    Ok(Response::new(pb::ScheduleCallbackResponse { lead: Some(views::lead(row)) }))
+}
+
+pub async fn cancel_callback(
+    engine: &Arc<Engine>,
+    request: Request<pb::CancelCallbackRequest>,
+) -> Result<Response<pb::CancelCallbackResponse>, Status> {
+    let request = request.into_inner();
+    let mut bad = Violations::default();
+    let key = convert::request_key(&request.request_id, "CancelCallback", &request, |r| r.request_id.clear(), &mut bad);
+    let (campaign, lead) = lead_requests::lead_ids(&request.campaign_id, &request.lead_id, &mut bad);
+    bad.check()?;
+    let row = engine.cancel_callback(campaign, lead, key).await?;
+    Ok(Response::new(pb::CancelCallbackResponse { lead: Some(views::lead(row)) }))
+}

@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Messages that carry a number, a user's key, variables or notes.
-const PERSONAL: [&str; 15] = [
+const PERSONAL: [&str; 17] = [
     "dialplane.v1.Lead",
     "dialplane.v1.NewLead",
     "dialplane.v1.Lease",
@@ -47,4 +47,6 @@ const PERSONAL: [&str; 15] = [
     "dialplane.v1.RefusedRow",
     "dialplane.v1.Campaign",
     "dialplane.v1.CreateCampaignRequest",
+    "dialplane.v1.AuditEvent",
+    "dialplane.v1.ListAuditEventsRequest",
 ];

@@ -266,3 +266,19 @@ create table request (
     created_at  timestamptz not null
 );
 create index request_by_age on request (created_at);
+
+-- Changes by people: who, what, when. Written in the transaction of the change and never changed.
+create table audit_event (
+    event_id    bigint generated always as identity primary key,
+    at          timestamptz not null,
+    actor       text not null,
+    method      text not null,
+    request_id  uuid,
+    campaign_id int,
+    lead_id     uuid,
+    numbers     bigint[] not null default '{}',
+    details     jsonb not null
+);
+create index audit_event_by_campaign on audit_event (campaign_id, event_id);
+create index audit_event_by_lead on audit_event (lead_id, event_id) where lead_id is not null;
+create index audit_event_by_number on audit_event using gin (numbers);

@@ -34,4 +34,6 @@ masked! {
     RefusedRow { row, code },
     Campaign { campaign_id, state, generation },
     CreateCampaignRequest { request_id },
+    AuditEvent { event_id, method },
+    ListAuditEventsRequest { campaign_id, lead_id, method, page_size },
 }

@@ -3,6 +3,7 @@
 //! `serve` and `migrate` are only parsed here; `main` hands their settings to `app`. Imports `pb` and nothing else
 //! of the crate.
 
+mod audit;
 mod campaign;
 mod campaign_tables;
 mod client;
@@ -96,6 +97,9 @@ pub enum Command {
     /// Leads: the numbers to be reached in a campaign
     #[command(subcommand)]
     Leads(leads::LeadsCommand),
+    /// Show who changed what, newest first
+    #[command(after_help = "Example:\n  dialplane audit --campaign 0190b3c2-... --since 2026-11-20T00:00:00Z")]
+    Audit(audit::AuditArgs),
     /// Show versions, caps, and what goes on
     Status,
     /// One simulated dialer of the demo
@@ -162,6 +166,7 @@ impl ClientCommand {
         let done = match command {
             Command::Campaign(command) => campaign::run(command, &client).await,
             Command::Leads(command) => leads::run(command, &client).await,
+            Command::Audit(args) => audit::run(args, &client).await,
             Command::Status => status::run(&client).await,
             Command::Demo(args) => demo::run(args).await,
             Command::DemoDialer(args) => demo::run_dialer(args, &client).await,

@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Engine, EngineError, leasing::messages::RevokeReason};
+use super::{
+    Engine, EngineError,
+    audit::{Asked, Audit},
+    leasing::messages::RevokeReason,
+};
 use crate::{
     domain::{
         calling_hours::CallingHours,
@@ -15,7 +19,6 @@ use crate::{
         Transaction,
         campaigns::{self, By, CampaignRow, GaugeRow},
         changes::{self, Revoked},
-        requests::RequestKey,
     },
 };
 
@@ -87,12 +90,16 @@ impl Engine {
         self: &Arc<Self>,
         name: String,
         rules: CampaignRules,
-        request: Option<RequestKey>,
+        asked: Asked,
     ) -> Result<CampaignRow, EngineError> {
         let done = self
-            .mutate(request, move |tx| {
+            .change(asked, move |tx| {
                 let (name, rules) = (name.clone(), rules.clone());
-                Box::pin(async move { Ok((campaigns::insert(tx, next_id(), &name, &rules).await?, ())) })
+                Box::pin(async move {
+                    let row = campaigns::insert(tx, next_id(), &name, &rules).await?;
+                    let audit = Audit::campaign(row.key).with_difference("rules.", &CampaignRules::default(), &rules);
+                    Ok((row, (), Some(audit)))
+                })
             })
             .await?;
         Ok(done.answer)
@@ -107,11 +114,11 @@ impl Engine {
         id: CampaignId,
         change: CampaignChange,
         etag: Option<i64>,
-        request: Option<RequestKey>,
+        asked: Asked,
     ) -> Result<CampaignRow, EngineError> {
         let key = self.campaign(id).await?.key;
         let done = self
-            .mutate(request, move |tx| {
+            .change(asked, move |tx| {
                 let change = change.clone();
                 Box::pin(async move {
                     let before = lock(tx, key).await?;
@@ -131,7 +138,11 @@ impl Engine {
                     }
                     campaigns::update(tx, key, &name, &rules).await?;
                     let after = campaigns::find(tx, By::Key(key)).await?.ok_or(EngineError::CampaignNotFound)?;
-                    Ok((after, revoked))
+                    let mut audit = Audit::campaign(key).with_difference("rules.", &before.rules, &rules);
+                    if name != before.name {
+                        audit = audit.with("name", "changed");
+                    }
+                    Ok((after, revoked, Some(audit)))
                 })
             })
             .await?;
@@ -147,18 +158,18 @@ impl Engine {
         self: &Arc<Self>,
         id: CampaignId,
         state: CampaignState,
-        request: Option<RequestKey>,
+        asked: Asked,
     ) -> Result<CampaignRow, EngineError> {
         let key = self.campaign(id).await?.key;
         let done = self
-            .mutate(request, move |tx| {
+            .change(asked, move |tx| {
                 Box::pin(async move {
                     let before = lock(tx, key).await?;
                     if !before.state.may_become(state) {
                         return Err(EngineError::CampaignState { state: before.state, why: wanted(state) });
                     }
                     if before.state == state {
-                        return Ok((before, Vec::new()));
+                        return Ok((before, Vec::new(), None));
                     }
                     let mut revoked = Vec::new();
                     if state != CampaignState::Running {
@@ -173,7 +184,9 @@ impl Engine {
                     }
                     campaigns::set_state(tx, key, state).await?;
                     let after = campaigns::find(tx, By::Key(key)).await?.ok_or(EngineError::CampaignNotFound)?;
-                    Ok((after, revoked))
+                    let audit =
+                        Audit::campaign(key).with("state", format!("{} -> {}", before.state.name(), state.name()));
+                    Ok((after, revoked, Some(audit)))
                 })
             })
             .await?;

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Engine, EngineError, campaigns,
+    Engine, EngineError,
+    audit::{Asked, Audit},
+    campaigns,
     leads::{LeadPatch, change_lead},
     leasing::messages::RevokeReason,
 };
@@ -23,7 +25,6 @@ use crate::{
         changes::Revoked,
         imports,
         leads::{self, LeadChange, NewLead, Variables},
-        requests::RequestKey,
     },
 };
 
@@ -246,7 +247,7 @@ impl Engine {
         rows: Vec<Row>,
         update: bool,
         chunk: Option<Chunk>,
-        request: Option<RequestKey>,
+        asked: Asked,
     ) -> Result<IntakeReport, EngineError> {
         let campaign = self.campaign(campaign).await?;
         let key = campaign.key;
@@ -255,7 +256,7 @@ impl Engine {
             Arc::new(rows.into_iter().enumerate().map(|(row, given)| parse(row, given, &campaign.rules)).collect());
         failpoints::pass("import_before");
         let done = self
-            .mutate(request, move |tx| {
+            .change(asked, move |tx| {
                 let parsed = Arc::clone(&parsed);
                 Box::pin(async move {
                     if update {
@@ -272,7 +273,7 @@ impl Engine {
                             .ok_or(EngineError::BadInput { field, rule: "belongs to another campaign" })?;
                         if chunk.seq <= through_seq {
                             // Its answer is forgotten; what it did is not.
-                            return Ok((IntakeReport::default(), Vec::new()));
+                            return Ok((IntakeReport::default(), Vec::new(), None));
                         }
                         if chunk.seq != through_seq + 1 {
                             return Err(EngineError::ImportOutOfOrder { through_seq });
@@ -280,7 +281,15 @@ impl Engine {
                         imports::advance(tx, chunk.import, chunk.seq).await?;
                     }
                     failpoints::midway("import_midway");
-                    take_in(tx, key, &parsed, update, now).await
+                    let (report, revoked) = take_in(tx, key, &parsed, update, now).await?;
+                    let mut audit = Audit::campaign(key)
+                        .with("created", report.created)
+                        .with("updated", report.updated)
+                        .with("refused", report.refused.len());
+                    if let Some(chunk) = chunk {
+                        audit = audit.with("import_id", chunk.import).with("seq", chunk.seq);
+                    }
+                    Ok((report, revoked, Some(audit)))
                 })
             })
             .await?;

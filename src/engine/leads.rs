@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Engine, EngineError, campaigns, leasing::messages::RevokeReason};
+use super::{
+    Engine, EngineError,
+    audit::{Asked, Audit},
+    campaigns,
+    leasing::messages::RevokeReason,
+};
 use crate::{
     domain::{
         ids::{CampaignId, CampaignKey, LeadId, LeaseId},
@@ -16,7 +21,6 @@ use crate::{
         changes::{self, Lifted, Placed, Revoked},
         leads::{self, LeadChange, LeadFilter, LeadRow},
         queue::waiting,
-        requests::RequestKey,
     },
 };
 
@@ -30,6 +34,20 @@ pub struct LeadPatch {
     pub change: LeadChange,
     /// The zone by name.
     pub time_zone: Option<Option<String>>,
+}
+
+impl LeadPatch {
+    /// What it changes, by name.
+    fn fields(&self) -> Vec<&'static str> {
+        let LeadChange { rank, external_id, variables, .. } = &self.change;
+        let given = [
+            ("score", rank.is_some()),
+            ("time_zone", self.time_zone.is_some()),
+            ("external_id", external_id.is_some()),
+            ("variables", variables.is_some()),
+        ];
+        given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
+    }
 }
 
 async fn read(tx: &Transaction<'_>, campaign: CampaignKey, lead: LeadId) -> Result<LeadRow, EngineError> {
@@ -118,17 +136,18 @@ impl Engine {
         campaign: CampaignId,
         lead: LeadId,
         patch: LeadPatch,
-        request: Option<RequestKey>,
+        asked: Asked,
     ) -> Result<LeadRow, EngineError> {
         let key = self.campaign(campaign).await?.key;
         let now = self.clock.now();
         let done = self
-            .mutate(request, move |tx| {
+            .change(asked, move |tx| {
                 let patch = patch.clone();
                 Box::pin(async move {
                     campaigns::refuse_archived(&campaigns::lock(tx, key).await?)?;
+                    let audit = Audit::lead(key, lead).with("fields", patch.fields().join(", "));
                     let revoked = change_lead(tx, key, lead, patch, now).await?;
-                    Ok((read(tx, key, lead).await?, revoked))
+                    Ok((read(tx, key, lead).await?, revoked, Some(audit)))
                 })
             })
             .await?;
@@ -152,11 +171,11 @@ impl Engine {
         self: &Arc<Self>,
         campaign: CampaignId,
         leads: Vec<LeadId>,
-        request: Option<RequestKey>,
+        asked: Asked,
     ) -> Result<Vec<Consumed>, EngineError> {
         let key = self.campaign(campaign).await?.key;
         let done = self
-            .mutate(request, move |tx| {
+            .change(asked, move |tx| {
                 let leads = leads.clone();
                 Box::pin(async move {
                     campaigns::refuse_archived(&campaigns::lock(tx, key).await?)?;
@@ -187,7 +206,8 @@ impl Engine {
                     for (lead, _, consumed) in &mut results {
                         *consumed = placed.iter().any(|one| one.lead == *lead);
                     }
-                    Ok((results, lifted.iter().filter_map(|lifted| lifted.revoked).collect::<Vec<_>>()))
+                    let audit = consumed_audit(key, &ids);
+                    Ok((results, lifted.iter().filter_map(|lifted| lifted.revoked).collect::<Vec<_>>(), audit))
                 })
             })
             .await?;
@@ -204,14 +224,14 @@ impl Engine {
         campaign: CampaignId,
         lead: LeadId,
         at: DateTime<Utc>,
-        request: Option<RequestKey>,
+        asked: Asked,
     ) -> Result<LeadRow, EngineError> {
         if at <= self.clock.now() {
             return Err(EngineError::BadInput { field: "callback_at", rule: "must be in the future" });
         }
         let key = self.campaign(campaign).await?.key;
         let done = self
-            .mutate(request, move |tx| {
+            .change(asked, move |tx| {
                 Box::pin(async move {
                     campaigns::refuse_archived(&campaigns::lock(tx, key).await?)?;
                     let before = read(tx, key, lead).await?;
@@ -230,7 +250,8 @@ impl Engine {
                     let placed = Placed { lead, state: LeadState::Scheduled, at: Some(at), reason: waiting::CALLBACK };
                     changes::place(tx, key, &[placed]).await?;
                     let revoked: Vec<Revoked> = lifted.iter().filter_map(|lifted| lifted.revoked).collect();
-                    Ok((read(tx, key, lead).await?, revoked))
+                    let audit = Audit::lead(key, lead).with("callback_at", at.to_rfc3339());
+                    Ok((read(tx, key, lead).await?, revoked, Some(audit)))
                 })
             })
             .await?;
@@ -246,12 +267,12 @@ impl Engine {
         self: &Arc<Self>,
         campaign: CampaignId,
         lead: LeadId,
-        request: Option<RequestKey>,
+        asked: Asked,
     ) -> Result<LeadRow, EngineError> {
         let key = self.campaign(campaign).await?.key;
         let now = self.clock.now();
         let done = self
-            .mutate(request, move |tx| {
+            .change(asked, move |tx| {
                 Box::pin(async move {
                     campaigns::refuse_archived(&campaigns::lock(tx, key).await?)?;
                     let before = read(tx, key, lead).await?;
@@ -265,7 +286,7 @@ impl Engine {
                     let placed = Placed { lead, state: LeadState::Eligible, at: Some(now), reason: waiting::BACK_OFF };
                     changes::place(tx, key, &[placed]).await?;
                     let revoked: Vec<Revoked> = lifted.iter().filter_map(|lifted| lifted.revoked).collect();
-                    Ok((read(tx, key, lead).await?, revoked))
+                    Ok((read(tx, key, lead).await?, revoked, Some(Audit::lead(key, lead))))
                 })
             })
             .await?;
@@ -295,4 +316,16 @@ pub(super) async fn change_lead(
         lifted.iter().filter(|lifted| !lifted.begun).map(|lifted| back(lifted, &before, now)).collect();
     changes::place(tx, key, &placed).await?;
     Ok(lifted.iter().filter_map(|lifted| lifted.revoked).collect())
+}
+
+/// Names the leads, where they are few; else how many.
+fn consumed_audit(key: CampaignKey, leads: &[LeadId]) -> Option<Audit> {
+    match leads {
+        [] => None,
+        [lead] => Some(Audit::lead(key, *lead)),
+        many => {
+            let ids: Vec<String> = many.iter().map(ToString::to_string).collect();
+            Some(Audit::campaign(key).with("leads", many.len()).with("lead_ids", ids.join(" ")))
+        }
+    }
 }

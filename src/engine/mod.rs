@@ -1,6 +1,7 @@
 //! What happens: the use cases, one file each, and the loops that keep the world in order. Owns transactions; holds no SQL.
 
 mod aside;
+pub mod audit;
 pub mod campaigns;
 pub mod error;
 mod gather;

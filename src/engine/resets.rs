@@ -5,7 +5,9 @@ use std::{collections::HashMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Engine, EngineError, campaigns,
+    Engine, EngineError,
+    audit::{Asked, Audit},
+    campaigns,
     leasing::messages::RevokeReason,
     outcomes::{Report, settlement},
 };
@@ -20,7 +22,6 @@ use crate::{
         campaigns::{self as stored, GaugeRow},
         changes::{self, Revoked},
         leases, live_leases,
-        requests::RequestKey,
     },
 };
 
@@ -66,7 +67,7 @@ impl Engine {
         self: &Arc<Self>,
         id: CampaignId,
         validate_only: bool,
-        request: Option<RequestKey>,
+        asked: Asked,
     ) -> Result<ResetReport, EngineError> {
         let key = self.campaign(id).await?.key;
         if validate_only {
@@ -78,7 +79,7 @@ impl Engine {
         let now = self.clock.now();
         failpoints::pass("reset_before");
         let done = self
-            .mutate(request, move |tx| {
+            .change(asked, move |tx| {
                 Box::pin(async move {
                     let campaign = campaigns::lock(tx, key).await?;
                     campaigns::refuse_archived(&campaign)?;
@@ -100,7 +101,9 @@ impl Engine {
                     failpoints::midway("reset_midway");
                     let revoked = changes::reset(tx, key).await?;
                     let report = ResetReport { counts: counts(&gauge), generation: gauge.epoch + 1 };
-                    Ok((report, Aftermath { revoked, unknown }))
+                    let reset: i64 = report.counts.iter().map(|(_, reset, _)| reset).sum();
+                    let audit = Audit::campaign(key).with("reset", reset).with("generation", report.generation);
+                    Ok((report, Aftermath { revoked, unknown }, Some(audit)))
                 })
             })
             .await?;

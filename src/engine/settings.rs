@@ -2,15 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Engine, EngineError, leasing::messages::RevokeReason, loops::signals::Signal};
+use super::{
+    Engine, EngineError,
+    audit::{Asked, Audit},
+    leasing::messages::RevokeReason,
+    loops::signals::Signal,
+};
 use crate::{
     domain::{
         ids::{CampaignId, LeaseId, SessionId},
         settings::SchedulerSettings,
     },
     store::{
-        campaigns::ActivityRow, leases::ReleaseVerdict, live_leases::LiveLeaseRow, requests::RequestKey,
-        sessions::Presence, settings as stored,
+        campaigns::ActivityRow, leases::ReleaseVerdict, live_leases::LiveLeaseRow, sessions::Presence,
+        settings as stored,
     },
 };
 
@@ -55,10 +60,10 @@ impl Engine {
         self: &Arc<Self>,
         change: SettingsChange,
         etag: Option<i64>,
-        request: Option<RequestKey>,
+        asked: Asked,
     ) -> Result<SchedulerSettings, EngineError> {
         let done = self
-            .mutate(request, move |tx| {
+            .change(asked, move |tx| {
                 Box::pin(async move {
                     let before = stored::read(tx).await?;
                     let after = SchedulerSettings {
@@ -76,10 +81,16 @@ impl Engine {
                         return Err(EngineError::StaleEtag);
                     }
                     if after == before {
-                        return Ok((before, ()));
+                        return Ok((before, (), None));
                     }
                     let written = stored::update(tx, &after, Some(before.etag)).await?;
-                    Ok((written.ok_or(EngineError::Again)?, ()))
+                    let written = written.ok_or(EngineError::Again)?;
+                    let audit = Audit::default().with_difference(
+                        "",
+                        &before,
+                        &SchedulerSettings { etag: before.etag, ..written.clone() },
+                    );
+                    Ok((written, (), Some(audit)))
                 })
             })
             .await?;
@@ -125,7 +136,19 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::Unavailable`].
-    pub async fn revoke_leases(self: &Arc<Self>, leases: &[LeaseId]) -> Result<Vec<(bool, bool)>, EngineError> {
+    pub async fn revoke_leases(
+        self: &Arc<Self>,
+        leases: &[LeaseId],
+        asked: Asked,
+    ) -> Result<Vec<(bool, bool)>, EngineError> {
+        // Before it is done: an event without effect misleads less than an effect without an event.
+        let ids: Vec<String> = leases.iter().map(ToString::to_string).collect();
+        let audit = Audit::default().with("leases", ids.len()).with("lease_ids", ids.join(" "));
+        self.change(asked, move |_| {
+            let audit = audit.clone();
+            Box::pin(async move { Ok(((), (), Some(audit))) })
+        })
+        .await?;
         let (over, begun) = self.take_back(leases, RevokeReason::ByOperator).await?;
         let unknown = self.settle_unknown(begun, RevokeReason::ByOperator).await?;
         Ok(leases

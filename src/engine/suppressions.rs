@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, EngineError, leasing::messages::RevokeReason};
+use super::{
+    Engine, EngineError,
+    audit::{Asked, Audit},
+    leasing::messages::RevokeReason,
+};
 use crate::{
     domain::{ids::CampaignKey, phone_number::PhoneNumber},
     store::{
         Transaction,
         changes::{self, Revoked},
-        requests::RequestKey,
         suppressions as stored,
     },
 };
@@ -73,6 +76,11 @@ pub(super) async fn suppress(
     Ok(suppressed)
 }
 
+fn audit(numbers: &[PhoneNumber], reason: &str) -> Audit {
+    let numbers = stored::digits(numbers);
+    Audit::default().with("numbers", numbers.len()).with("reason", reason).naming(numbers)
+}
+
 impl Engine {
     /// Suppresses numbers for all campaigns.
     ///
@@ -82,15 +90,16 @@ impl Engine {
         self: &Arc<Self>,
         numbers: Vec<PhoneNumber>,
         reason: String,
-        request: Option<RequestKey>,
+        asked: Asked,
     ) -> Result<SuppressionReport, EngineError> {
         let done = self
-            .mutate(request, move |tx| {
+            .change(asked, move |tx| {
                 let (numbers, reason) = (numbers.clone(), reason.clone());
                 Box::pin(async move {
                     fence_numbers(tx, &numbers).await?;
                     let done = suppress(tx, &numbers, &reason).await?;
-                    Ok((SuppressionReport { numbers: done.added, leads: done.leads }, done))
+                    let audit = audit(&numbers, &reason);
+                    Ok((SuppressionReport { numbers: done.added, leads: done.leads }, done, Some(audit)))
                 })
             })
             .await?;
@@ -108,12 +117,12 @@ impl Engine {
         self: &Arc<Self>,
         numbers: Vec<PhoneNumber>,
         reason: String,
-        request: Option<RequestKey>,
+        asked: Asked,
     ) -> Result<SuppressionReport, EngineError> {
-        let count = numbers.len();
+        let (count, of_change) = (numbers.len(), reason.clone());
         let done = self
-            .mutate(request, move |tx| {
-                let numbers = numbers.clone();
+            .change(asked, move |tx| {
+                let (numbers, reason) = (numbers.clone(), of_change.clone());
                 Box::pin(async move {
                     fence_numbers(tx, &numbers).await?;
                     let removed = stored::delete(tx, &numbers).await?;
@@ -123,7 +132,7 @@ impl Engine {
                         report.leads += changes::unblock(tx, campaign, &leads).await?;
                         campaigns.push(campaign);
                     }
-                    Ok((report, campaigns))
+                    Ok((report, campaigns, Some(audit(&numbers, &reason))))
                 })
             })
             .await?;
@@ -132,6 +141,23 @@ impl Engine {
             self.announce_work(campaign);
         }
         Ok(done.answer)
+    }
+
+    /// Blocks the leads of numbers that are suppressed already.
+    async fn block_suppressed(self: &Arc<Self>, numbers: Vec<PhoneNumber>) -> Result<(), EngineError> {
+        let done = self
+            .mutate(None, move |tx| {
+                let numbers = numbers.clone();
+                Box::pin(async move {
+                    fence_numbers(tx, &numbers).await?;
+                    Ok(((), suppress(tx, &numbers, "").await?))
+                })
+            })
+            .await?;
+        if let Some(suppressed) = done.aftermath {
+            self.announce_suppressed(&suppressed);
+        }
+        Ok(())
     }
 
     pub(super) fn announce_suppressed(&self, suppressed: &Suppressed) {
@@ -143,7 +169,7 @@ impl Engine {
         let numbers: Vec<PhoneNumber> = digits.into_iter().filter_map(PhoneNumber::from_digits).collect();
         let engine = Arc::clone(self);
         tokio::spawn(async move {
-            if let Err(error) = engine.add_suppressions(numbers, String::new(), None).await {
+            if let Err(error) = engine.block_suppressed(numbers).await {
                 tracing::warn!(%error, "leads of suppressed numbers could not be blocked; they stay refused one by one");
             }
         });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{attempts, campaigns, leads, suppressions};
+use super::{attempts, audit, campaigns, leads, suppressions};
 use crate::{
     engine::Engine,
     pb::{self, campaign_service_server::CampaignService},
@@ -168,5 +168,12 @@ impl CampaignService for Campaigns {
         request: Request<pb::CheckSuppressionsRequest>,
     ) -> Result<Response<pb::CheckSuppressionsResponse>, Status> {
         suppressions::check(&self.engine, request).await
+    }
+
+    async fn list_audit_events(
+        &self,
+        request: Request<pb::ListAuditEventsRequest>,
+    ) -> Result<Response<pb::ListAuditEventsResponse>, Status> {
+        audit::list(&self.engine, request).await
     }
 }

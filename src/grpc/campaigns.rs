@@ -10,31 +10,35 @@ use super::{
     status::Violations,
     views,
 };
-use crate::{domain::campaign::CampaignState, engine::Engine, pb, store::requests::RequestKey};
+use crate::{
+    domain::campaign::CampaignState,
+    engine::{Engine, audit::Asked},
+    pb,
+};
 
 async fn set_state(
     engine: &Arc<Engine>,
     campaign_id: &str,
     state: CampaignState,
-    key: Option<RequestKey>,
+    asked: Asked,
     mut bad: Violations,
 ) -> Result<pb::Campaign, Status> {
     let id = convert::id(campaign_id, "campaign_id", &mut bad);
     bad.check()?;
-    Ok(views::campaign(&engine.set_campaign_state(id, state, key).await?))
+    Ok(views::campaign(&engine.set_campaign_state(id, state, asked).await?))
 }
 
 pub async fn create(
     engine: &Arc<Engine>,
     request: Request<pb::CreateCampaignRequest>,
 ) -> Result<Response<pb::CreateCampaignResponse>, Status> {
-    let request = request.into_inner();
+    let (actor, request) = convert::actor(request);
     let mut bad = Violations::default();
-    let key = convert::request_key(&request.request_id, "CreateCampaign", &request, |r| r.request_id.clear(), &mut bad);
+    let asked = actor.asks("CreateCampaign", &request, |r| &mut r.request_id, &mut bad);
     let name = convert::text(&request.name, 1..=NAME_MAX, "name", &mut bad);
     let rules = rules::new_rules(request.rules, &mut bad);
     bad.check()?;
-    let row = engine.create_campaign(name, rules, key).await?;
+    let row = engine.create_campaign(name, rules, asked).await?;
     Ok(Response::new(pb::CreateCampaignResponse { campaign: Some(views::campaign(&row)) }))
 }
 
@@ -70,14 +74,14 @@ pub async fn update(
     engine: &Arc<Engine>,
     request: Request<pb::UpdateCampaignRequest>,
 ) -> Result<Response<pb::UpdateCampaignResponse>, Status> {
-    let request = request.into_inner();
+    let (actor, request) = convert::actor(request);
     let mut bad = Violations::default();
-    let key = convert::request_key(&request.request_id, "UpdateCampaign", &request, |r| r.request_id.clear(), &mut bad);
+    let asked = actor.asks("UpdateCampaign", &request, |r| &mut r.request_id, &mut bad);
     let id = convert::id(&request.campaign_id, "campaign_id", &mut bad);
     let change = rules::masked_change(&request, &mut bad);
     let etag = convert::etag(&request.etag, "etag", &mut bad);
     bad.check()?;
-    let row = engine.update_campaign(id, change, etag, key).await?;
+    let row = engine.update_campaign(id, change, etag, asked).await?;
     Ok(Response::new(pb::UpdateCampaignResponse { campaign: Some(views::campaign(&row)) }))
 }
 
@@ -85,10 +89,10 @@ pub async fn start(
     engine: &Arc<Engine>,
     request: Request<pb::StartCampaignRequest>,
 ) -> Result<Response<pb::StartCampaignResponse>, Status> {
-    let request = request.into_inner();
+    let (actor, request) = convert::actor(request);
     let mut bad = Violations::default();
-    let key = convert::request_key(&request.request_id, "StartCampaign", &request, |r| r.request_id.clear(), &mut bad);
-    let campaign = set_state(engine, &request.campaign_id, CampaignState::Running, key, bad).await?;
+    let asked = actor.asks("StartCampaign", &request, |r| &mut r.request_id, &mut bad);
+    let campaign = set_state(engine, &request.campaign_id, CampaignState::Running, asked, bad).await?;
     Ok(Response::new(pb::StartCampaignResponse { campaign: Some(campaign) }))
 }
 
@@ -96,10 +100,10 @@ pub async fn pause(
     engine: &Arc<Engine>,
     request: Request<pb::PauseCampaignRequest>,
 ) -> Result<Response<pb::PauseCampaignResponse>, Status> {
-    let request = request.into_inner();
+    let (actor, request) = convert::actor(request);
     let mut bad = Violations::default();
-    let key = convert::request_key(&request.request_id, "PauseCampaign", &request, |r| r.request_id.clear(), &mut bad);
-    let campaign = set_state(engine, &request.campaign_id, CampaignState::Paused, key, bad).await?;
+    let asked = actor.asks("PauseCampaign", &request, |r| &mut r.request_id, &mut bad);
+    let campaign = set_state(engine, &request.campaign_id, CampaignState::Paused, asked, bad).await?;
     Ok(Response::new(pb::PauseCampaignResponse { campaign: Some(campaign) }))
 }
 
@@ -107,11 +111,10 @@ pub async fn archive(
     engine: &Arc<Engine>,
     request: Request<pb::ArchiveCampaignRequest>,
 ) -> Result<Response<pb::ArchiveCampaignResponse>, Status> {
-    let request = request.into_inner();
+    let (actor, request) = convert::actor(request);
     let mut bad = Violations::default();
-    let key =
-        convert::request_key(&request.request_id, "ArchiveCampaign", &request, |r| r.request_id.clear(), &mut bad);
-    let campaign = set_state(engine, &request.campaign_id, CampaignState::Archived, key, bad).await?;
+    let asked = actor.asks("ArchiveCampaign", &request, |r| &mut r.request_id, &mut bad);
+    let campaign = set_state(engine, &request.campaign_id, CampaignState::Archived, asked, bad).await?;
     Ok(Response::new(pb::ArchiveCampaignResponse { campaign: Some(campaign) }))
 }
 
@@ -119,12 +122,12 @@ pub async fn reset(
     engine: &Arc<Engine>,
     request: Request<pb::ResetCampaignRequest>,
 ) -> Result<Response<pb::ResetCampaignResponse>, Status> {
-    let request = request.into_inner();
+    let (actor, request) = convert::actor(request);
     let mut bad = Violations::default();
-    let key = convert::request_key(&request.request_id, "ResetCampaign", &request, |r| r.request_id.clear(), &mut bad);
+    let asked = actor.asks("ResetCampaign", &request, |r| &mut r.request_id, &mut bad);
     let id = convert::id(&request.campaign_id, "campaign_id", &mut bad);
     bad.check()?;
-    let report = engine.reset_campaign(id, request.validate_only, key).await?;
+    let report = engine.reset_campaign(id, request.validate_only, asked).await?;
     let counts = report.counts.iter().map(|(state, reset, kept)| pb::ResetCount {
         state: views::state(*state),
         reset: *reset,

@@ -4,11 +4,13 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use prost::Message;
+use tonic::Request;
 use uuid::Uuid;
 
 use super::status::Violations;
 use crate::{
     domain::phone_number::PhoneNumber,
+    engine::audit::Asked,
     store::{leads::Variables, requests::RequestKey},
 };
 
@@ -203,18 +205,39 @@ pub fn page_token<T>(token: &str, parse: impl Fn(&str) -> Option<T>, bad: &mut V
     if token.is_empty() { None } else { parse(token).or_else(|| bad.none("page_token", "was not given by this call")) }
 }
 
-/// The key of a repeated request: its id, and a digest of the rest of it.
-pub fn request_key<M: Message + Clone>(
-    text: &str,
-    method: &'static str,
-    request: &M,
-    forget_id: impl Fn(&mut M),
-    bad: &mut Violations,
-) -> Option<RequestKey> {
-    let id = optional_id(text, "request_id", bad)?;
-    let mut rest = request.clone();
-    forget_id(&mut rest);
-    Some(RequestKey { id, method, fingerprint: Uuid::new_v5(&Uuid::NAMESPACE_OID, &rest.encode_to_vec()) })
+/// Who sent a request.
+pub struct Actor(String);
+
+/// A request, and the address of who sent it.
+pub fn actor<M>(request: Request<M>) -> (Actor, M) {
+    let address = request.remote_addr().map_or_else(|| "local".to_owned(), |address| address.ip().to_string());
+    (Actor(address), request.into_inner())
+}
+
+impl Actor {
+    /// A change that this request asks for. It is named by its request_id and a digest of the rest of it.
+    pub fn asks<M: Message + Clone>(
+        self,
+        method: &'static str,
+        request: &M,
+        request_id: impl Fn(&mut M) -> &mut String,
+        bad: &mut Violations,
+    ) -> Asked {
+        let mut rest = request.clone();
+        let text = std::mem::take(request_id(&mut rest));
+        let key = optional_id(&text, "request_id", bad).map(|id| RequestKey { id, method, fingerprint: digest(&rest) });
+        Asked { actor: self.0, method, key }
+    }
+
+    /// A change that this request asks for, named by its place in a stream.
+    pub fn asks_at<M: Message>(&self, place: Uuid, method: &'static str, request: &M) -> Asked {
+        let key = RequestKey { id: place, method, fingerprint: digest(request) };
+        Asked { actor: self.0.clone(), method, key: Some(key) }
+    }
+}
+
+fn digest(request: &impl Message) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, &request.encode_to_vec())
 }
 
 /// An etag as given out.

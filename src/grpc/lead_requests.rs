@@ -57,6 +57,7 @@ pub fn count(value: usize) -> i32 {
 
 pub async fn import_chunk(
     engine: &Arc<Engine>,
+    actor: &convert::Actor,
     chunk: pb::ImportLeadsRequest,
 ) -> Result<pb::ImportLeadsResponse, Status> {
     let mut bad = Violations::default();
@@ -77,11 +78,9 @@ pub async fn import_chunk(
         return Ok(pb::ImportLeadsResponse { through_seq, ..Default::default() });
     }
     // A chunk is a request by its place: sent twice it is answered alike.
-    let place = Uuid::new_v5(&import, &seq.to_be_bytes());
-    let mut bad = Violations::default();
-    let key = convert::request_key(&place.to_string(), "ImportLeads", &chunk, |_| {}, &mut bad);
+    let asked = actor.asks_at(Uuid::new_v5(&import, &seq.to_be_bytes()), "ImportLeads", &chunk);
     let rows = chunk.leads.into_iter().map(row).collect();
-    let report = engine.create_leads(campaign, rows, update, Some(Chunk { import, seq }), key).await?;
+    let report = engine.create_leads(campaign, rows, update, Some(Chunk { import, seq }), asked).await?;
     let through_seq = engine.import_through(campaign, import).await?;
     Ok(pb::ImportLeadsResponse {
         through_seq,

@@ -26,12 +26,13 @@ pub async fn import(
     request: Request<Streaming<pb::ImportLeadsRequest>>,
 ) -> Result<Response<ImportLeads>, Status> {
     let engine = Arc::clone(engine);
-    let chunks = request.into_inner();
+    let (actor, chunks) = convert::actor(request);
+    let actor = Arc::new(actor);
     // One chunk after the other: the first that is refused ends the stream.
     let acks = chunks
         .then(move |chunk| {
-            let engine = Arc::clone(&engine);
-            async move { lead_requests::import_chunk(&engine, chunk?).await }
+            let (engine, actor) = (Arc::clone(&engine), Arc::clone(&actor));
+            async move { lead_requests::import_chunk(&engine, &actor, chunk?).await }
         })
         .scan(false, |failed, ack| {
             let over = std::mem::replace(failed, ack.is_err());
@@ -44,15 +45,15 @@ pub async fn create(
     engine: &Arc<Engine>,
     request: Request<pb::CreateLeadsRequest>,
 ) -> Result<Response<pb::CreateLeadsResponse>, Status> {
-    let request = request.into_inner();
+    let (actor, request) = convert::actor(request);
     let mut bad = Violations::default();
-    let key = convert::request_key(&request.request_id, "CreateLeads", &request, |r| r.request_id.clear(), &mut bad);
+    let asked = actor.asks("CreateLeads", &request, |r| &mut r.request_id, &mut bad);
     let campaign = convert::id(&request.campaign_id, "campaign_id", &mut bad);
     let update = lead_requests::wants_update(request.on_duplicate, &mut bad);
     convert::size(request.leads.len(), LEADS_MAX, "leads", &mut bad);
     bad.check()?;
     let rows = request.leads.into_iter().map(lead_requests::row).collect();
-    let report: IntakeReport = engine.create_leads(campaign, rows, update, None, key).await?;
+    let report: IntakeReport = engine.create_leads(campaign, rows, update, None, asked).await?;
     Ok(Response::new(pb::CreateLeadsResponse {
         created: lead_requests::count(report.created),
         updated: lead_requests::count(report.updated),
@@ -103,13 +104,13 @@ pub async fn update(
     engine: &Arc<Engine>,
     request: Request<pb::UpdateLeadRequest>,
 ) -> Result<Response<pb::UpdateLeadResponse>, Status> {
-    let request = request.into_inner();
+    let (actor, request) = convert::actor(request);
     let mut bad = Violations::default();
-    let key = convert::request_key(&request.request_id, "UpdateLead", &request, |r| r.request_id.clear(), &mut bad);
+    let asked = actor.asks("UpdateLead", &request, |r| &mut r.request_id, &mut bad);
     let (campaign, lead) = lead_requests::lead_ids(&request.campaign_id, &request.lead_id, &mut bad);
     let patch = lead_requests::lead_patch(&request, &mut bad);
     bad.check()?;
-    let row = engine.update_lead(campaign, lead, patch, key).await?;
+    let row = engine.update_lead(campaign, lead, patch, asked).await?;
     Ok(Response::new(pb::UpdateLeadResponse { lead: Some(views::lead(row)) }))
 }
 
@@ -117,13 +118,13 @@ pub async fn consume(
     engine: &Arc<Engine>,
     request: Request<pb::ConsumeLeadsRequest>,
 ) -> Result<Response<pb::ConsumeLeadsResponse>, Status> {
-    let request = request.into_inner();
+    let (actor, request) = convert::actor(request);
     let mut bad = Violations::default();
-    let key = convert::request_key(&request.request_id, "ConsumeLeads", &request, |r| r.request_id.clear(), &mut bad);
+    let asked = actor.asks("ConsumeLeads", &request, |r| &mut r.request_id, &mut bad);
     let campaign = convert::id(&request.campaign_id, "campaign_id", &mut bad);
     let leads = convert::ids(&request.lead_ids, "lead_ids", convert::BATCH_MAX, &mut bad);
     bad.check()?;
-    let results = engine.consume_leads(campaign, leads, key).await?;
+    let results = engine.consume_leads(campaign, leads, asked).await?;
     let results = results.into_iter().map(|(lead, before, consumed)| pb::ConsumeResult {
         lead_id: lead.to_string(),
         consumed,
@@ -136,10 +137,9 @@ pub async fn schedule_callback(
     engine: &Arc<Engine>,
     request: Request<pb::ScheduleCallbackRequest>,
 ) -> Result<Response<pb::ScheduleCallbackResponse>, Status> {
-    let request = request.into_inner();
+    let (actor, request) = convert::actor(request);
     let mut bad = Violations::default();
-    let key =
-        convert::request_key(&request.request_id, "ScheduleCallback", &request, |r| r.request_id.clear(), &mut bad);
+    let asked = actor.asks("ScheduleCallback", &request, |r| &mut r.request_id, &mut bad);
     let (campaign, lead) = lead_requests::lead_ids(&request.campaign_id, &request.lead_id, &mut bad);
     let at = match request.callback_at {
         Some(at) => convert::instant(at, "callback_at", &mut bad),
@@ -149,7 +149,7 @@ pub async fn schedule_callback(
         bad.add("callback_at", "must be at most 400 days ahead");
     }
     bad.check()?;
-    let row = engine.schedule_callback(campaign, lead, at.unwrap_or_default(), key).await?;
+    let row = engine.schedule_callback(campaign, lead, at.unwrap_or_default(), asked).await?;
     Ok(Response::new(pb::ScheduleCallbackResponse { lead: Some(views::lead(row)) }))
 }
 
@@ -157,11 +157,11 @@ pub async fn cancel_callback(
     engine: &Arc<Engine>,
     request: Request<pb::CancelCallbackRequest>,
 ) -> Result<Response<pb::CancelCallbackResponse>, Status> {
-    let request = request.into_inner();
+    let (actor, request) = convert::actor(request);
     let mut bad = Violations::default();
-    let key = convert::request_key(&request.request_id, "CancelCallback", &request, |r| r.request_id.clear(), &mut bad);
+    let asked = actor.asks("CancelCallback", &request, |r| &mut r.request_id, &mut bad);
     let (campaign, lead) = lead_requests::lead_ids(&request.campaign_id, &request.lead_id, &mut bad);
     bad.check()?;
-    let row = engine.cancel_callback(campaign, lead, key).await?;
+    let row = engine.cancel_callback(campaign, lead, asked).await?;
     Ok(Response::new(pb::CancelCallbackResponse { lead: Some(views::lead(row)) }))
 }

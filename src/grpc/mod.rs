@@ -2,6 +2,7 @@
 
 mod attempt_views;
 mod attempts;
+mod audit;
 mod campaign_service;
 mod campaigns;
 mod convert;

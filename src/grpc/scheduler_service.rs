@@ -256,10 +256,12 @@ impl SchedulerService for Scheduler {
         &self,
         request: Request<pb::RevokeLeasesRequest>,
     ) -> Result<Response<pb::RevokeLeasesResponse>, Status> {
+        let (actor, request) = convert::actor(request);
         let mut bad = Violations::default();
-        let leases = convert::ids(&request.get_ref().lease_ids, "lease_ids", BATCH_MAX, &mut bad);
+        let asked = actor.asks("RevokeLeases", &request, |r| &mut r.request_id, &mut bad);
+        let leases = convert::ids(&request.lease_ids, "lease_ids", BATCH_MAX, &mut bad);
         bad.check()?;
-        let done = self.engine.revoke_leases(&leases).await?;
+        let done = self.engine.revoke_leases(&leases, asked).await?;
         let results = leases.iter().zip(done).map(|(lease, (revoked, begun))| pb::RevokeResult {
             lease_id: lease.to_string(),
             revoked,
@@ -291,20 +293,14 @@ impl SchedulerService for Scheduler {
         &self,
         request: Request<pb::UpdateSchedulerSettingsRequest>,
     ) -> Result<Response<pb::UpdateSchedulerSettingsResponse>, Status> {
-        let request = request.into_inner();
+        let (actor, request) = convert::actor(request);
         let mut bad = Violations::default();
-        let key = convert::request_key(
-            &request.request_id,
-            "UpdateSchedulerSettings",
-            &request,
-            |r| r.request_id.clear(),
-            &mut bad,
-        );
+        let asked = actor.asks("UpdateSchedulerSettings", &request, |r| &mut r.request_id, &mut bad);
         let given = request.settings.unwrap_or_default();
         let change = settings_change(&given, &mut bad);
         let etag = convert::etag(&given.etag, "settings.etag", &mut bad);
         bad.check()?;
-        let settings = self.engine.update_settings(change, etag, key).await?;
+        let settings = self.engine.update_settings(change, etag, asked).await?;
         Ok(Response::new(pb::UpdateSchedulerSettingsResponse { settings: Some(views::settings(&settings)) }))
     }
 

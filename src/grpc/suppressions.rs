@@ -15,14 +15,13 @@ pub async fn add(
     engine: &Arc<Engine>,
     request: Request<pb::AddSuppressionsRequest>,
 ) -> Result<Response<pb::AddSuppressionsResponse>, Status> {
-    let request = request.into_inner();
+    let (actor, request) = convert::actor(request);
     let mut bad = Violations::default();
-    let key =
-        convert::request_key(&request.request_id, "AddSuppressions", &request, |r| r.request_id.clear(), &mut bad);
+    let asked = actor.asks("AddSuppressions", &request, |r| &mut r.request_id, &mut bad);
     let numbers = convert::numbers(&request.numbers, "numbers", &mut bad);
     let reason = convert::text(&request.reason, 0..=KEY_MAX, "reason", &mut bad);
     bad.check()?;
-    let report = engine.add_suppressions(numbers, reason, key).await?;
+    let report = engine.add_suppressions(numbers, reason, asked).await?;
     let added = i32::try_from(report.numbers).unwrap_or(i32::MAX);
     Ok(Response::new(pb::AddSuppressionsResponse { added, leads: report.leads }))
 }
@@ -31,14 +30,13 @@ pub async fn remove(
     engine: &Arc<Engine>,
     request: Request<pb::RemoveSuppressionsRequest>,
 ) -> Result<Response<pb::RemoveSuppressionsResponse>, Status> {
-    let request = request.into_inner();
+    let (actor, request) = convert::actor(request);
     let mut bad = Violations::default();
-    let key =
-        convert::request_key(&request.request_id, "RemoveSuppressions", &request, |r| r.request_id.clear(), &mut bad);
+    let asked = actor.asks("RemoveSuppressions", &request, |r| &mut r.request_id, &mut bad);
     let numbers = convert::numbers(&request.numbers, "numbers", &mut bad);
     let reason = convert::text(&request.reason, 1..=KEY_MAX, "reason", &mut bad);
     bad.check()?;
-    let report = engine.remove_suppressions(numbers, reason, key).await?;
+    let report = engine.remove_suppressions(numbers, reason, asked).await?;
     let removed = i32::try_from(report.numbers).unwrap_or(i32::MAX);
     Ok(Response::new(pb::RemoveSuppressionsResponse { removed, leads: report.leads }))
 }

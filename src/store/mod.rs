@@ -1,6 +1,7 @@
 //! What is stored: all SQL and nothing else. A file per table or per group of functions; no decisions.
 
 pub mod attempts;
+pub mod audit;
 pub mod campaigns;
 pub mod changes;
 pub mod error;

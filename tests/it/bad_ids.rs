@@ -78,7 +78,12 @@ async fn ids_that_are_no_uuids_are_refused_by_their_fields() {
         bad!(world.scheduler, begin_calls, begin, "session_id", "lease_ids[0]", "nonce");
         let release = pb::ReleaseLeasesRequest { session_id: id.into(), lease_ids: ids.clone() };
         bad!(world.scheduler, release_leases, release, "session_id", "lease_ids[0]");
-        bad!(world.scheduler, revoke_leases, pb::RevokeLeasesRequest { lease_ids: ids }, "lease_ids[0]");
+        bad!(
+            world.scheduler,
+            revoke_leases,
+            pb::RevokeLeasesRequest { lease_ids: ids, ..Default::default() },
+            "lease_ids[0]"
+        );
         let report = pb::OutcomeReport { lease_id: id.into(), outcome: Outcome::Busy.into(), ..Default::default() };
         bad!(
             world.scheduler,

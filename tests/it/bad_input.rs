@@ -160,7 +160,12 @@ async fn empty_and_oversized_batches_are_refused() {
         bad!(world.scheduler, begin_calls, begin, "lease_ids");
         let release = pb::ReleaseLeasesRequest { session_id: new_id(), lease_ids: ids.clone() };
         bad!(world.scheduler, release_leases, release, "lease_ids");
-        bad!(world.scheduler, revoke_leases, pb::RevokeLeasesRequest { lease_ids: ids.clone() }, "lease_ids");
+        bad!(
+            world.scheduler,
+            revoke_leases,
+            pb::RevokeLeasesRequest { lease_ids: ids.clone(), ..Default::default() },
+            "lease_ids"
+        );
         let reports = ids.iter().map(|id| outcome(id)).collect();
         bad!(world.scheduler, report_outcomes, pb::ReportOutcomesRequest { reports }, "reports");
         let numbers: Vec<String> = (0..n).map(number).collect();

@@ -1,6 +1,7 @@
 //! Behaviour through gRPC against a real PostgreSQL, and the house's own rules. One binary; a database per test.
 #![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod audit;
 mod bad_ids;
 mod bad_input;
 mod campaigns;

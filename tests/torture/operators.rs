@@ -251,7 +251,7 @@ impl Operators {
         if leases.is_empty() {
             return 0;
         }
-        let request = pb::RevokeLeasesRequest { lease_ids: leases.clone() };
+        let request = pb::RevokeLeasesRequest { lease_ids: leases.clone(), ..Default::default() };
         let ask = |channel| {
             let request = request.clone();
             async move { SchedulerServiceClient::new(channel).revoke_leases(request).await }

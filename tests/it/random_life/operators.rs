@@ -174,7 +174,7 @@ async fn of_engine(life: &Life, rng: &mut StdRng, client: &mut SchedulerServiceC
     }
     let any = life.ledger().leases.choose(rng).map(|lease| lease.lease_id.clone());
     if let Some(lease) = any {
-        client.revoke_leases(pb::RevokeLeasesRequest { lease_ids: vec![lease] }).await?;
+        client.revoke_leases(pb::RevokeLeasesRequest { lease_ids: vec![lease], ..Default::default() }).await?;
     }
     Ok(())
 }

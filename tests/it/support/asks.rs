@@ -163,7 +163,7 @@ impl World {
     }
 
     pub async fn revoke(&mut self, lease_id: &str) -> pb::RevokeResult {
-        let request = pb::RevokeLeasesRequest { lease_ids: vec![lease_id.into()] };
+        let request = pb::RevokeLeasesRequest { lease_ids: vec![lease_id.into()], ..Default::default() };
         self.scheduler.revoke_leases(request).await.unwrap().into_inner().results.remove(0)
     }
 

@@ -60,6 +60,7 @@ fn calls_of_campaigns(world: &World, campaign: &str) -> Vec<Ask> {
         ask!(client, create_campaign, create),
         ask!(client, get_campaign, pb::GetCampaignRequest { campaign_id: campaign_id() }),
         ask!(client, list_campaigns, pb::ListCampaignsRequest::default()),
+        ask!(client, list_audit_events, pb::ListAuditEventsRequest::default()),
         ask!(client, update_campaign, update),
         ask!(client, start_campaign, pb::StartCampaignRequest { campaign_id: campaign_id(), ..Default::default() }),
         ask!(client, pause_campaign, pb::PauseCampaignRequest { campaign_id: campaign_id(), ..Default::default() }),
@@ -140,7 +141,7 @@ pub fn scheduler_calls(world: &World, campaign: &str, lease: &str) -> Vec<Ask> {
         ask!(client, report_outcomes, pb::ReportOutcomesRequest { reports: vec![no_answer(lease)] }),
         ask!(client, release_leases, pb::ReleaseLeasesRequest { session_id: new_id(), lease_ids: lease_ids() }),
         ask!(client, list_leases, pb::ListLeasesRequest::default()),
-        ask!(client, revoke_leases, pb::RevokeLeasesRequest { lease_ids: lease_ids() }),
+        ask!(client, revoke_leases, pb::RevokeLeasesRequest { lease_ids: lease_ids(), ..Default::default() }),
         ask!(client, get_scheduler_status, pb::GetSchedulerStatusRequest {}),
         ask!(
             client,

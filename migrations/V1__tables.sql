@@ -38,6 +38,8 @@ create table campaign (
     rules           jsonb not null,
     rules_version   int not null default 1,
     max_attempts    smallint not null constraint max_attempts_in_bounds check (max_attempts between 1 and 100),
+    -- By the code of an outcome: from how many in a row on it is not retried; null: no limit.
+    retry_limits    smallint[] not null default '{}',
     max_concurrency int constraint campaign_cap_in_bounds check (max_concurrency between 0 and 1000000),
     begin_within    interval not null,
     max_duration    interval not null,

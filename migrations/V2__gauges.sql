@@ -27,6 +27,13 @@ language sql immutable as $$
     select case when p_epoch < p_current then 0::smallint else p_attempts end
 $$;
 
+-- Whether a lead that was not reached is not retried before a reset, whatever attempts are left: INVALID_NUMBER; NOT_PLACED too
+-- often (else such leads are ELIGIBLE); an outcome that came in a row as often as its limit says.
+create function retry_is_over(p_outcome smallint, p_streak smallint, p_limits smallint[]) returns boolean
+language sql immutable as $$
+    select coalesce(p_outcome in (10, 11) or p_streak >= p_limits[p_outcome], false)
+$$;
+
 -- Locks gauges in id order; the engine's row 0 comes first when it is asked for.
 create function lock_gauges(p_campaigns int[]) returns void language plpgsql as $$
 begin

@@ -22,7 +22,7 @@ end $$;
 -- Moves up to p_limit waiting leads that are due to READY of p_owner; those whose zone is closed wait on. Rows of an
 -- older epoch are dropped: their leads lie at the cursor again; UNKNOWN's delay (reason 7) outlives a reset.
 -- Callers: refill.
-create function refill_waiting(p_campaign int, p_epoch int, p_from timestamptz, p_max_attempts smallint, p_owner int,
+create function refill_waiting(p_campaign int, p_epoch int, p_from timestamptz, p_max_attempts smallint, p_limits smallint[], p_owner int,
                                p_limit int, p_opens timestamptz[], p_closes timestamptz[], p_now timestamptz,
                                out ready uuid[], out seen int)
 language plpgsql
@@ -41,7 +41,7 @@ begin
         where q.campaign_id = p_campaign and q.lane = 1 and q.at = h.at and q.lead_id = h.lead_id
         returning q.at, q.lead_id, q.epoch, q.reason
     ), waiter as materialized (
-        select gone.at, gone.lead_id, gone.epoch as due_epoch, gone.reason, l.rank, l.zone_id, l.blocked,
+        select gone.at, gone.lead_id, gone.epoch as due_epoch, gone.reason, l.rank, l.zone_id, l.blocked, l.last_outcome, l.streak,
             effective_state(l.state, l.epoch, p_epoch, l.blocked) as state,
             effective_attempts(l.attempts, l.epoch, p_epoch) as attempts
         from gone join lead l on l.campaign_id = p_campaign and l.lead_id = gone.lead_id
@@ -49,6 +49,7 @@ begin
         select f.*, p_opens[f.zone_id + 1] as opens, case
             when f.blocked or (f.due_epoch < p_epoch and f.reason <> 7) then 'dropped'
             when f.attempts >= p_max_attempts then 'exhausted'
+            when f.state in (6, 7) and retry_is_over(f.last_outcome, f.streak, p_limits) then 'exhausted'
             when p_opens[f.zone_id + 1] <= p_now and p_closes[f.zone_id + 1] > p_now then 'ready'
             else 'closed' end as fate
         from waiter f
@@ -88,10 +89,11 @@ begin
 end $$;
 
 -- Moves fresh leads to READY of p_owner, in the campaign's order from the cursor on, until p_want are open or p_scan are
--- seen; those whose zone is closed wait in `due`. Also takes up leads whose attempts were exhausted until max_attempts was raised.
+-- seen; those whose zone is closed wait in `due`. Also takes up leads whose attempts or retries were exhausted until a limit was
+-- raised.
 -- Callers: refill.
 create function refill_fresh(p_campaign int, p_epoch int, p_rank smallint, p_lead uuid, p_max_attempts smallint,
-                             p_owner int, p_want int, p_scan int, p_opens timestamptz[], p_closes timestamptz[],
+                             p_limits smallint[], p_owner int, p_want int, p_scan int, p_opens timestamptz[], p_closes timestamptz[],
                              p_now timestamptz, out ready uuid[], out seen int)
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -100,7 +102,7 @@ declare
     moves record;
 begin
     with scanned as materialized (
-        select l.lead_id, l.rank, l.zone_id, l.number, l.blocked, l.epoch, l.not_before, l.last_outcome,
+        select l.lead_id, l.rank, l.zone_id, l.number, l.blocked, l.epoch, l.not_before, l.last_outcome, l.streak,
             effective_state(l.state, l.epoch, p_epoch, l.blocked) as state,
             effective_attempts(l.attempts, l.epoch, p_epoch) as attempts
         from lead l
@@ -113,8 +115,7 @@ begin
             when s.not_before is not null and (s.epoch = p_epoch or exists (
                 select from due q where q.campaign_id = p_campaign and q.lane = 1 and q.at = s.not_before
                     and q.lead_id = s.lead_id and q.reason = 7)) then 'passed'
-            -- INVALID_NUMBER, and NOT_PLACED too often, are not tried again before a reset.
-            when s.state in (6, 7) and s.last_outcome in (10, 11) then 'passed'
+            when s.state in (6, 7) and retry_is_over(s.last_outcome, s.streak, p_limits) then 'passed'
             when exists (select from ready_lead r where r.campaign_id = p_campaign and r.lead_id = s.lead_id) then 'passed'
             when exists (select from lease z where z.number = s.number and z.lead_id = s.lead_id) then 'passed'
             when p_opens[s.zone_id + 1] <= p_now and p_closes[s.zone_id + 1] > p_now then 'ready'
@@ -181,7 +182,7 @@ begin
     perform 1 from replica r where r.replica_id = p_owner and r.expires_at > engine_now() for key share;
     if not found then raise exception using errcode = 'DP004', message = 'the replica is fenced'; end if;
     perform fence_shared(array[p_campaign]);
-    select x.state, x.rules_version, x.max_attempts into c from campaign x where x.campaign_id = p_campaign;
+    select x.state, x.rules_version, x.max_attempts, x.retry_limits into c from campaign x where x.campaign_id = p_campaign;
     if c.state is distinct from 2 then raise exception using errcode = 'DP001', message = 'the campaign does not run'; end if;
     if c.rules_version <> p_rules_version then raise exception using errcode = 'DP002', message = 'the rules changed'; end if;
     perform lock_gauges(array[p_campaign]);
@@ -191,21 +192,21 @@ begin
         raise exception using errcode = 'DP003', message = 'the zones or their windows are out of date';
     end if;
     select x.epoch, x.waiting_from, x.cursor_rank, x.cursor_lead into g from gauge x where x.campaign_id = p_campaign;
-    select * into a from refill_waiting(p_campaign, g.epoch, g.waiting_from, c.max_attempts, p_owner,
+    select * into a from refill_waiting(p_campaign, g.epoch, g.waiting_from, c.max_attempts, c.retry_limits, p_owner,
                                         -- An odd one out goes to either side by turns of chance.
                                         (p_want + (random() < 0.5)::int) / 2,
                                         p_opens, p_closes, t);
     got := coalesce(cardinality(a.ready), 0);
     ready := a.ready;
     waiting_seen := a.seen;
-    select * into b from refill_fresh(p_campaign, g.epoch, g.cursor_rank, g.cursor_lead, c.max_attempts, p_owner, p_want - got,
+    select * into b from refill_fresh(p_campaign, g.epoch, g.cursor_rank, g.cursor_lead, c.max_attempts, c.retry_limits, p_owner, p_want - got,
                                       p_scan, p_opens, p_closes, t);
     scanned := b.seen;
     ready := ready || b.ready;
     got := coalesce(cardinality(ready), 0);
     if got < p_want then
         select x.epoch, x.waiting_from into g from gauge x where x.campaign_id = p_campaign;
-        select * into more from refill_waiting(p_campaign, g.epoch, g.waiting_from, c.max_attempts, p_owner, p_want - got,
+        select * into more from refill_waiting(p_campaign, g.epoch, g.waiting_from, c.max_attempts, c.retry_limits, p_owner, p_want - got,
                                                p_opens, p_closes, t);
         ready := ready || more.ready;
         waiting_seen := waiting_seen + more.seen;

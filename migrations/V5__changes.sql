@@ -200,7 +200,7 @@ begin
     where l.campaign_id = p_campaign and l.lead_id = any (lifted.ids);
     perform place_leads(p_campaign, array_agg(i.id), array_agg(i.state),
         array_agg(case when i.state = 8 then greatest(l.callback_at, nullif(i.at, 'infinity'), t)
-            when i.state = 1 or (i.state in (6, 7) and l.attempts < c.max_attempts and l.last_outcome not in (10, 11)) then greatest(nullif(i.at, 'infinity'), t) end),
+            when i.state = 1 or (i.state in (6, 7) and l.attempts < c.max_attempts and not retry_is_over(l.last_outcome, l.streak, c.retry_limits)) then greatest(nullif(i.at, 'infinity'), t) end),
         array_agg(case i.state when 8 then 2 else 3 end::smallint))
     from unnest(lifted.ids, lifted.at, lifted.states) as i (id, at, state)
     join lead l on l.campaign_id = p_campaign and l.lead_id = i.id

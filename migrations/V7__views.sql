@@ -17,8 +17,9 @@ left join lease z on z.number = l.number and z.campaign_id = l.campaign_id and z
 left join ready_lead r on r.campaign_id = l.campaign_id and r.lead_id = l.lead_id
 left join due d on d.campaign_id = l.campaign_id and d.lane = case l.state when 8 then 0 else 1 end and d.at = l.not_before
     and d.lead_id = l.lead_id and (d.epoch = g.epoch or d.lane = 0 or d.reason = 7)
-    -- A retry that no attempt is left for is not waited for.
-    and (d.reason not in (1, 7) or effective_attempts(l.attempts, l.epoch, g.epoch) < c.max_attempts)
+    -- A retry that will not come is not waited for.
+    and (d.reason not in (1, 7) or (effective_attempts(l.attempts, l.epoch, g.epoch) < c.max_attempts
+        and not (l.epoch = g.epoch and retry_is_over(l.last_outcome, l.streak, c.retry_limits))))
     and z.lease_id is null and r.lead_id is null;
 
 -- Empty, always: each row is a broken invariant. For tests and for operators in doubt; it counts everything.

@@ -31,7 +31,8 @@ pub fn show(campaign: &Campaign, format: Format) -> Result<(), Error> {
     let rules = campaign.rules.clone().unwrap_or_default();
     let retries = rules.retry_rules.iter().map(|rule| {
         let delays: Vec<_> = rule.delays.iter().filter_map(|delay| views::length(Some(*delay))).collect();
-        format!("{} after {}", views::outcome(rule.outcome), delays.join(", "))
+        let limit = rule.limit.map(|limit| format!(", up to {limit} in a row")).unwrap_or_default();
+        format!("{} after {}{limit}", views::outcome(rule.outcome), delays.join(", "))
     });
     let or = |text: String, other: &str| {
         if text.is_empty() { other.to_owned() } else { text }

@@ -28,8 +28,9 @@ pub struct RulesArgs {
     /// Calls of this campaign at once [default: only the engine's cap]
     #[arg(long, value_name = "N")]
     pub max_concurrency: Option<i32>,
-    /// Delays before the next attempt after an outcome, as NO_ANSWER=2h,4h; repeat for more outcomes
-    #[arg(long, value_name = "OUTCOME=DELAYS")]
+    /// Delays before the next attempt after an outcome, as NO_ANSWER=2h,4h; with the most times in a row that are
+    /// retried at all, as BUSY=5m,15m/3; repeat for more outcomes
+    #[arg(long, value_name = "OUTCOME=DELAYS[/LIMIT]")]
     pub retry: Vec<Retry>,
     /// How long a lease may wait for its permit, as 30s
     #[arg(long, value_name = "DURATION", value_parser = duration)]
@@ -131,7 +132,7 @@ fn day_range(text: &str) -> Result<Vec<i32>, String> {
     Ok((0..=length).map(|step| ((first + step) % 7) as i32 + Weekday::Monday as i32).collect())
 }
 
-/// Delays of one outcome.
+/// Delays and limit of one outcome.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retry(pub RetryRule);
 
@@ -139,11 +140,17 @@ impl FromStr for Retry {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (outcome, delays) = text.split_once('=').ok_or("not OUTCOME=DELAY,DELAY,...")?;
+        let (outcome, delays) = text.split_once('=').ok_or("not OUTCOME=DELAY,DELAY,... or OUTCOME=DELAYS/LIMIT")?;
         let name = format!("OUTCOME_{}", outcome.trim().to_uppercase());
         let outcome = Outcome::from_str_name(&name).ok_or(format!("\"{outcome}\" is no outcome"))?;
+        let (delays, limit) = match delays.rsplit_once('/') {
+            Some((delays, limit)) => {
+                (delays, Some(limit.trim().parse().map_err(|_| format!("\"{limit}\" is no limit, as 3"))?))
+            }
+            None => (delays, None),
+        };
         let delays = delays.split(',').map(duration).collect::<Result<_, _>>()?;
-        Ok(Self(RetryRule { outcome: outcome.into(), delays }))
+        Ok(Self(RetryRule { outcome: outcome.into(), delays, limit }))
     }
 }
 
@@ -178,6 +185,10 @@ mod tests {
         assert_eq!(retry.0.outcome(), Outcome::NoAnswer);
         let seconds: Vec<_> = retry.0.delays.iter().map(|delay| delay.seconds).collect();
         assert_eq!(seconds, [90, 9000, 259_200]);
+        assert_eq!(retry.0.limit, None);
+        let limited: Retry = "BUSY=5m,15m/3".parse().expect("valid");
+        assert_eq!((limited.0.delays.len(), limited.0.limit), (2, Some(3)));
+        assert!("BUSY=5m/often".parse::<Retry>().is_err());
         assert!("NO_IDEA=1s".parse::<Retry>().is_err());
         assert!("BUSY=soon".parse::<Retry>().is_err());
         assert_eq!(duration("200ms"), Ok(Duration { seconds: 0, nanos: 200_000_000 }));

@@ -47,7 +47,7 @@ pub fn campaign(campaign: &Campaign) -> Value {
     let rules = campaign.rules.clone().unwrap_or_default();
     let retries = rules.retry_rules.iter().map(|rule| {
         let delays: Vec<_> = rule.delays.iter().map(|delay| length(Some(*delay))).collect();
-        json!({"outcome": outcome(rule.outcome), "delays": delays})
+        json!({"outcome": outcome(rule.outcome), "delays": delays, "limit": rule.limit})
     });
     json!({
         "campaign_id": campaign.campaign_id,

@@ -134,7 +134,7 @@ pub struct Facts {
 pub struct Verdict {
     /// The state of the lead.
     pub state: LeadState,
-    /// When it is due again, if it is; whether attempts are left is not decided here.
+    /// When it is due again, if it is; whether attempts are left, or a limit is met, is not decided here.
     pub due_at: Option<DateTime<Utc>>,
 }
 
@@ -193,6 +193,12 @@ impl Facts {
             Some(Outcome::Failed | Outcome::InvalidNumber | Outcome::Unknown) => LeadState::Failed,
             Some(_) => LeadState::IntentNoAnswer,
         }
+    }
+
+    /// Whether the lead is not retried before a reset, however many attempts are left: its outcome is at its limit.
+    pub fn is_retry_over(&self, policy: &RetryPolicy) -> bool {
+        let waits_for_a_retry = matches!(self.state(), LeadState::IntentNoAnswer | LeadState::Failed);
+        waits_for_a_retry && self.last_outcome.is_some_and(|outcome| policy.is_over(outcome, times(self.streak)))
     }
 
     /// State and next instant after a fact was taken in at `now`, by the campaign's policy. A promise is due at its

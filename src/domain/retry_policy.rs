@@ -1,7 +1,7 @@
 //! Owns how long a lead waits after an attempt that did not reach anybody. Does not own whether it
 //! is called again at all: attempt limits, number rules and calling hours stand elsewhere.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -28,11 +28,31 @@ pub const RETRIED: [Outcome; 7] = [
 /// NOT_PLACED in a row after which a lead becomes FAILED instead of waiting again.
 pub const NOT_PLACED_IN_A_ROW_MAX: u32 = 20;
 
-/// The delays of a campaign: per outcome a list, of which the last repeats.
+/// How often in a row one outcome may come before it is not retried any more: bounds.
+pub const LIMIT: RangeInclusive<u32> = 1..=100;
+
+/// The retries of a campaign: per outcome a list of delays, of which the last repeats, and perhaps a limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<StoredDelays>", into = "Vec<StoredDelays>")]
+#[serde(try_from = "Vec<StoredRule>", into = "Vec<StoredRule>")]
 pub struct RetryPolicy {
-    overrides: Vec<(Outcome, Vec<Duration>)>,
+    overrides: Vec<RetryRule>,
+}
+
+/// When one outcome is tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryRule {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// After the first, second, ... time in a row; the last repeats.
+    pub delays: Vec<Duration>,
+    /// From so many in a row on it is not retried before a reset ([`LIMIT`]); none: `max_attempts` alone counts.
+    pub limit: Option<u32>,
+}
+
+impl From<(Outcome, Vec<Duration>)> for RetryRule {
+    fn from((outcome, delays): (Outcome, Vec<Duration>)) -> RetryRule {
+        RetryRule { outcome, delays, limit: None }
+    }
 }
 
 /// Why a retry policy is refused. Each carries the outcome, which names the entry: there is one per
@@ -54,34 +74,66 @@ pub enum RetryPolicyError {
     /// A delay that is not a whole number of milliseconds, at this index of the outcome's list.
     #[error("delay {1} of {0} is finer than a millisecond")]
     DelayTooFine(Outcome, usize),
+    /// A limit out of bounds, or one for NOT_PLACED, whose limit is [`NOT_PLACED_IN_A_ROW_MAX`].
+    #[error("the limit of {0} is not 1 to 100, or it is NOT_PLACED, whose limit is fixed")]
+    LimitOutOfBounds(Outcome),
 }
 
 impl RetryPolicy {
-    /// The defaults, with the lists of these outcomes replaced. Delays are whole milliseconds, 0 to
+    /// The defaults, with the rules of these outcomes replaced. Delays are whole milliseconds, 0 to
     /// [`DELAY_MAX`], and at least [`UNKNOWN_DELAY_MIN`] for UNKNOWN.
     ///
     /// # Errors
     /// The first entry that breaks a rule, see [`RetryPolicyError`].
-    pub fn new(overrides: Vec<(Outcome, Vec<Duration>)>) -> Result<Self, RetryPolicyError> {
-        for (index, (outcome, delays)) in overrides.iter().enumerate() {
-            if overrides[..index].iter().any(|(earlier, _)| earlier == outcome) {
-                return Err(RetryPolicyError::Duplicate(*outcome));
+    pub fn new(overrides: Vec<impl Into<RetryRule>>) -> Result<Self, RetryPolicyError> {
+        let overrides: Vec<RetryRule> = overrides.into_iter().map(Into::into).collect();
+        for (index, rule) in overrides.iter().enumerate() {
+            if overrides[..index].iter().any(|earlier| earlier.outcome == rule.outcome) {
+                return Err(RetryPolicyError::Duplicate(rule.outcome));
             }
-            check(*outcome, delays)?;
+            check(rule)?;
         }
         Ok(Self { overrides })
     }
 
+    fn own(&self, outcome: Outcome) -> Option<&RetryRule> {
+        self.overrides.iter().find(|rule| rule.outcome == outcome)
+    }
+
     /// The delays in force for an outcome, never empty; `None` for outcomes that no delay retries.
     pub fn delays(&self, outcome: Outcome) -> Option<&[Duration]> {
-        let own = self.overrides.iter().find(|(listed, _)| *listed == outcome);
-        own.map(|(_, delays)| delays.as_slice()).or_else(|| default_delays(outcome))
+        self.own(outcome).map(|rule| rule.delays.as_slice()).or_else(|| default_delays(outcome))
+    }
+
+    /// From how many in a row on an outcome is not retried any more; `None`: as long as attempts are left.
+    pub fn limit(&self, outcome: Outcome) -> Option<u32> {
+        self.own(outcome).and_then(|rule| rule.limit)
+    }
+
+    /// Whether an outcome that came `streak` times in a row is not retried before a reset. The queue's statements
+    /// decide the same by `retry_is_over`.
+    pub fn is_over(&self, outcome: Outcome, streak: u32) -> bool {
+        match outcome {
+            Outcome::InvalidNumber => true,
+            Outcome::NotPlaced => streak >= NOT_PLACED_IN_A_ROW_MAX,
+            _ => self.limit(outcome).is_some_and(|limit| streak >= limit),
+        }
+    }
+
+    /// Whether this policy retries an outcome more often than another one.
+    pub fn goes_beyond(&self, other: &RetryPolicy) -> bool {
+        let longer = |outcome| match (self.limit(outcome), other.limit(outcome)) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(own), Some(others)) => own > others,
+        };
+        RETRIED.into_iter().any(longer)
     }
 
     /// How long to wait after an outcome that has now occurred `streak` times in a row (from 1; 0
     /// counts as 1). `None` for outcomes that no delay retries.
     ///
-    /// Knows no end: [`NOT_PLACED_IN_A_ROW_MAX`] and the attempt limit are the caller's to hold.
+    /// Knows no end: [`RetryPolicy::is_over`] and the attempt limit are the caller's to hold.
     pub fn delay(&self, outcome: Outcome, streak: u32) -> Option<Duration> {
         let delays = self.delays(outcome)?;
         let index = usize::try_from(streak.saturating_sub(1)).unwrap_or(usize::MAX);
@@ -89,7 +141,7 @@ impl RetryPolicy {
     }
 
     /// What the user set, in the user's order; the other outcomes keep their defaults.
-    pub fn overrides(&self) -> &[(Outcome, Vec<Duration>)] {
+    pub fn overrides(&self) -> &[RetryRule] {
         &self.overrides
     }
 }
@@ -124,7 +176,8 @@ pub fn default_delays(outcome: Outcome) -> Option<&'static [Duration]> {
     }
 }
 
-fn check(outcome: Outcome, delays: &[Duration]) -> Result<(), RetryPolicyError> {
+fn check(rule: &RetryRule) -> Result<(), RetryPolicyError> {
+    let RetryRule { outcome, ref delays, limit } = *rule;
     if default_delays(outcome).is_none() {
         return Err(RetryPolicyError::NotRetried(outcome));
     }
@@ -140,35 +193,47 @@ fn check(outcome: Outcome, delays: &[Duration]) -> Result<(), RetryPolicyError> 
             return Err(RetryPolicyError::DelayTooFine(outcome, index));
         }
     }
+    if limit.is_some_and(|limit| outcome == Outcome::NotPlaced || !LIMIT.contains(&limit)) {
+        return Err(RetryPolicyError::LimitOutOfBounds(outcome));
+    }
     Ok(())
 }
 
-/// One entry as stored: `{"outcome": "BUSY", "delays_ms": [900000]}`. Unknown fields are refused:
+/// One entry as stored: `{"outcome": "BUSY", "delays_ms": [900000], "limit": 3}`. Unknown fields are refused:
 /// one that a newer replica wrote could be a rule that this one would break.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct StoredDelays {
+struct StoredRule {
     outcome: Outcome,
     delays_ms: Vec<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    limit: Option<u32>,
 }
 
-impl From<RetryPolicy> for Vec<StoredDelays> {
+impl From<RetryPolicy> for Vec<StoredRule> {
     fn from(policy: RetryPolicy) -> Self {
         // Lossless: whole milliseconds, at most a year of them.
         let millis = |delay: &Duration| delay.as_millis() as u64;
-        let entries = policy.overrides.into_iter();
-        entries
-            .map(|(outcome, delays)| StoredDelays { outcome, delays_ms: delays.iter().map(millis).collect() })
-            .collect()
+        let stored = |rule: RetryRule| StoredRule {
+            outcome: rule.outcome,
+            delays_ms: rule.delays.iter().map(millis).collect(),
+            limit: rule.limit,
+        };
+        policy.overrides.into_iter().map(stored).collect()
     }
 }
 
-impl TryFrom<Vec<StoredDelays>> for RetryPolicy {
+impl TryFrom<Vec<StoredRule>> for RetryPolicy {
     type Error = RetryPolicyError;
 
-    fn try_from(stored: Vec<StoredDelays>) -> Result<Self, RetryPolicyError> {
+    fn try_from(stored: Vec<StoredRule>) -> Result<Self, RetryPolicyError> {
         let delays = |ms: Vec<u64>| ms.into_iter().map(Duration::from_millis).collect();
-        Self::new(stored.into_iter().map(|entry| (entry.outcome, delays(entry.delays_ms))).collect())
+        let rule = |stored: StoredRule| RetryRule {
+            outcome: stored.outcome,
+            delays: delays(stored.delays_ms),
+            limit: stored.limit,
+        };
+        Self::new(stored.into_iter().map(rule).collect())
     }
 }
 
@@ -232,7 +297,7 @@ mod tests {
     fn each_refusal_names_its_outcome() {
         let second = Duration::from_secs(1);
         for (overrides, error) in [
-            (vec![(Busy, vec![])], RetryPolicyError::DelayCount(Busy)),
+            (vec![(Busy, Vec::new())], RetryPolicyError::DelayCount(Busy)),
             (vec![(Busy, vec![second; 21])], RetryPolicyError::DelayCount(Busy)),
             (vec![(Busy, vec![second]); 2], RetryPolicyError::Duplicate(Busy)),
             (vec![(Failed, vec![second, DELAY_MAX + second])], RetryPolicyError::DelayOutOfBounds(Failed, 1)),
@@ -252,10 +317,38 @@ mod tests {
         for bad in [
             r#"[{"outcome":"UNKNOWN","delays_ms":[0]}]"#,
             r#"[{"outcome":"BUSY","delays_ms":[]}]"#,
-            r#"[{"outcome":"BUSY","delays_ms":[1],"limit":2}]"#,
+            r#"[{"outcome":"BUSY","delays_ms":[1],"limit":0}]"#,
+            r#"[{"outcome":"BUSY","delays_ms":[1],"limits":2}]"#,
         ] {
             assert!(serde_json::from_str::<RetryPolicy>(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn from_its_limit_in_a_row_on_an_outcome_is_not_retried_and_without_one_always() {
+        let busy = |limit| RetryRule { outcome: Busy, delays: vec![Duration::from_secs(5)], limit };
+        let policy = RetryPolicy::new(vec![busy(Some(3))]).unwrap();
+        assert_eq!([1, 2, 3, 4].map(|streak| policy.is_over(Busy, streak)), [false, false, true, true]);
+        assert!(!policy.is_over(NoAnswer, u32::MAX));
+        assert!(policy.is_over(NotPlaced, NOT_PLACED_IN_A_ROW_MAX) && !policy.is_over(NotPlaced, 19));
+        assert!(policy.is_over(InvalidNumber, 1));
+        let stored = r#"[{"outcome":"BUSY","delays_ms":[5000],"limit":3}]"#;
+        assert_eq!(serde_json::to_string(&policy).unwrap(), stored);
+        assert_eq!(serde_json::from_str::<RetryPolicy>(stored).unwrap(), policy);
+        for limit in [0, 101] {
+            let refused = RetryPolicy::new(vec![busy(Some(limit))]);
+            assert_eq!(refused, Err(RetryPolicyError::LimitOutOfBounds(Busy)));
+        }
+        let fixed = RetryRule { outcome: NotPlaced, ..busy(Some(5)) };
+        assert_eq!(RetryPolicy::new(vec![fixed]), Err(RetryPolicyError::LimitOutOfBounds(NotPlaced)));
+    }
+
+    #[test]
+    fn a_policy_goes_beyond_another_where_a_limit_is_higher_or_gone() {
+        let policy = |limit| RetryPolicy::new(vec![RetryRule { outcome: Busy, delays: vec![Duration::ZERO], limit }]);
+        let [none, two, three] = [None, Some(2), Some(3)].map(|limit| policy(limit).unwrap());
+        assert!(three.goes_beyond(&two) && none.goes_beyond(&three) && RetryPolicy::default().goes_beyond(&two));
+        assert!(!two.goes_beyond(&three) && !two.goes_beyond(&none) && !two.goes_beyond(&two));
     }
 
     fn lists() -> impl Strategy<Value = Vec<(Outcome, Vec<Duration>)>> {
@@ -270,7 +363,8 @@ mod tests {
         #[test]
         fn every_policy_is_shown_and_stored_as_it_was_set(overrides in lists()) {
             let policy = RetryPolicy::new(overrides.clone()).unwrap();
-            prop_assert_eq!(policy.overrides(), overrides.as_slice());
+            let rules: Vec<RetryRule> = overrides.into_iter().map(Into::into).collect();
+            prop_assert_eq!(policy.overrides(), rules.as_slice());
             let stored = serde_json::to_string(&policy).unwrap();
             prop_assert_eq!(serde_json::from_str::<RetryPolicy>(&stored).unwrap(), policy);
         }

@@ -132,7 +132,8 @@ impl Engine {
                     if rules != before.rules {
                         revoked = changes::recall(tx, key).await?;
                         changes::recheck_hours(tx, key).await?;
-                        if rules.max_attempts > before.rules.max_attempts {
+                        let beyond = rules.retry_policy.goes_beyond(&before.rules.retry_policy);
+                        if rules.max_attempts > before.rules.max_attempts || beyond {
                             changes::rewind_cursor(tx, key).await?;
                         }
                     }

@@ -13,7 +13,7 @@ use crate::{
         campaign::{BEGIN_WITHIN, CampaignRules, MAX_ATTEMPTS, MAX_CONCURRENCY, MAX_DURATION},
         outcome::Outcome,
         phone_number::is_known_region,
-        retry_policy::{RETRIED, RetryPolicy},
+        retry_policy::{LIMIT, RETRIED, RetryPolicy, RetryRule},
         time_zone::TimeZone,
     },
     engine::campaigns::CampaignChange,
@@ -100,8 +100,11 @@ fn retries(rules: &[pb::RetryRule], bad: &mut Violations) -> Option<RetryPolicy>
             whole &= one.is_some();
             delays.extend(one);
         }
-        whole &= outcome.is_some();
-        overrides.extend(outcome.map(|outcome| (outcome, delays)));
+        let bounds = i32::try_from(*LIMIT.start()).unwrap_or(1)..=i32::try_from(*LIMIT.end()).unwrap_or(1);
+        let limit = rule.limit.map(|limit| convert::number(limit, &bounds, &format!("{field}.limit"), bad));
+        let limit = limit.map(|limit| u32::try_from(limit).ok().filter(|limit| LIMIT.contains(limit)));
+        whole &= outcome.is_some() && limit != Some(None);
+        overrides.extend(outcome.map(|outcome| RetryRule { outcome, delays, limit: limit.flatten() }));
     }
     if !whole {
         return None;
@@ -190,6 +193,7 @@ pub fn wire(rules: &CampaignRules) -> pb::CampaignRules {
             .iter()
             .map(|delay| wire_duration(*delay))
             .collect(),
+        limit: rules.retry_policy.limit(*outcome).and_then(|limit| i32::try_from(limit).ok()),
     });
     pb::CampaignRules {
         default_region: rules.default_region.clone().unwrap_or_default(),

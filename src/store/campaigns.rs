@@ -11,6 +11,7 @@ use crate::domain::{
     campaign::{CampaignRules, CampaignState},
     ids::{CampaignId, CampaignKey},
     lead::LeadState,
+    outcome::Outcome,
 };
 
 /// A campaign as stored.
@@ -94,6 +95,14 @@ pub async fn find(client: &impl GenericClient, by: By) -> Result<Option<Campaign
     row.as_ref().map(from_row).transpose()
 }
 
+/// Limits of retries by the code of their outcome, as statements compare them.
+fn retry_limits(rules: &CampaignRules) -> Vec<Option<i16>> {
+    Outcome::ALL
+        .into_iter()
+        .map(|outcome| rules.retry_policy.limit(outcome).and_then(|limit| i16::try_from(limit).ok()))
+        .collect()
+}
+
 /// Creates a campaign in DRAFT, with its gauge.
 ///
 /// # Errors
@@ -116,6 +125,7 @@ pub async fn insert(
                 &rules.max_concurrency,
                 &rules.begin_within.as_secs_f64(),
                 &rules.max_duration.as_secs_f64(),
+                &retry_limits(rules),
             ],
         )
         .await?;
@@ -144,6 +154,7 @@ pub async fn update(
                 &rules.max_concurrency,
                 &rules.begin_within.as_secs_f64(),
                 &rules.max_duration.as_secs_f64(),
+                &retry_limits(rules),
             ],
         )
         .await?;

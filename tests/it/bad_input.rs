@@ -206,7 +206,7 @@ async fn unknown_and_unspecified_enum_values_are_refused() {
     };
     bad!(world.campaigns, create_leads, create, "on_duplicate");
     let retry = |outcome: i32| {
-        let rule = pb::RetryRule { outcome, delays: vec![duration(1)] };
+        let rule = pb::RetryRule { outcome, delays: vec![duration(1)], limit: None };
         new_campaign(pb::CampaignRules { retry_rules: vec![rule], ..rules() })
     };
     bad!(world.campaigns, create_campaign, retry(0), "rules.retry_rules[0].outcome");
@@ -232,7 +232,7 @@ async fn negative_and_unbounded_durations_are_refused() {
         bad!(world.campaigns, create_campaign, new_campaign(longest), "rules.max_duration");
     }
     let delays = vec![duration(5), duration(-5)];
-    let rule = pb::RetryRule { outcome: Outcome::Busy.into(), delays };
+    let rule = pb::RetryRule { outcome: Outcome::Busy.into(), delays, limit: None };
     let retries = pb::CampaignRules { retry_rules: vec![rule], ..rules() };
     bad!(world.campaigns, create_campaign, new_campaign(retries), "rules.retry_rules[0].delays[1]");
     for value in [-1, 86_401] {
@@ -272,6 +272,11 @@ async fn numbers_out_of_bounds_are_refused() {
     for value in [0, -1, 101] {
         let rules = pb::CampaignRules { max_attempts: Some(value), ..rules() };
         bad!(world.campaigns, create_campaign, new_campaign(rules), "rules.max_attempts");
+    }
+    for value in [0, -1, 101] {
+        let rule = pb::RetryRule { limit: Some(value), ..crate::support::retry(Outcome::Busy, Duration::ZERO) };
+        let rules = pb::CampaignRules { retry_rules: vec![rule], ..rules() };
+        bad!(world.campaigns, create_campaign, new_campaign(rules), "rules.retry_rules[0].limit");
     }
     for value in [-1, 1_000_001] {
         let rules = pb::CampaignRules { max_concurrency: Some(value), ..rules() };

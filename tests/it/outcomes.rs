@@ -97,7 +97,7 @@ async fn the_campaigns_own_delays_are_taken_in_turn_and_the_last_repeats() {
     let delays = [60, 120].map(|s| prost_types::Duration { seconds: s, nanos: 0 }).to_vec();
     let mut own = rules();
     own.max_attempts = Some(10);
-    own.retry_rules = vec![pb::RetryRule { outcome: Outcome::Busy.into(), delays }];
+    own.retry_rules = vec![pb::RetryRule { outcome: Outcome::Busy.into(), delays, limit: None }];
     let (mut world, campaign, lead, mut dialer) = one_lead(own).await;
     for delay in [60, 120, 120] {
         dialer.call_with(Outcome::Busy).await;
@@ -106,6 +106,53 @@ async fn the_campaigns_own_delays_are_taken_in_turn_and_the_last_repeats() {
         assert!((delay - 15..=delay).contains(&wait.num_seconds()), "{delay}: {wait}");
         world.advance(Duration::from_secs(delay.unsigned_abs() + 1)).await;
     }
+    world.check().await;
+    world.stop().await;
+}
+
+/// BUSY is retried after a minute, up to this limit.
+fn busy_up_to(limit: i32) -> pb::CampaignRules {
+    let rule = pb::RetryRule { limit: Some(limit), ..retry(Outcome::Busy, Duration::from_secs(60)) };
+    pb::CampaignRules { max_attempts: Some(10), retry_rules: vec![rule], ..rules() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_at_its_limit_in_a_row_is_not_retried_until_a_reset_or_a_higher_limit() {
+    let (mut world, campaign, limited, mut dialer) = one_lead(busy_up_to(2)).await;
+    for _ in 0..2 {
+        dialer.call_with(Outcome::Busy).await;
+        world.advance(Duration::from_secs(61)).await;
+    }
+    assert!(dialer.gets_nothing_for(QUIET).await);
+    let over = world.lead(&campaign, &limited).await;
+    assert_eq!((over.state(), over.attempts, over.not_before), (LeadState::IntentNoAnswer, 2, None));
+    // A better lead moves the cursor before it.
+    let better = world.add(&campaign, vec![pb::NewLead { score: Some(900), ..lead(1) }]).await.remove(0);
+    let (first, _) = dialer.call_with(Outcome::IntentNo).await;
+    assert_eq!(first.lead_id, better);
+    assert!(dialer.gets_nothing_for(QUIET).await);
+    world.change(&campaign, "rules.retry_rules", busy_up_to(3)).await;
+    let (again, _) = dialer.call_with(Outcome::Busy).await;
+    assert_eq!((again.lead_id.as_str(), again.attempt_number), (limited.as_str(), 3));
+    world.advance(Duration::from_secs(61)).await;
+    assert!(dialer.gets_nothing_for(QUIET).await);
+    world.check().await;
+    world.reset(&campaign).await;
+    assert_eq!(dialer.call_with(Outcome::Busy).await.0.lead_id, limited);
+    world.advance(Duration::from_secs(61)).await;
+    assert_eq!(dialer.call().await.lead_id, limited, "a reset counts anew");
+    world.check().await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_outcome_between_starts_the_count_to_a_limit_anew() {
+    let (world, _, limited, mut dialer) = one_lead(busy_up_to(2)).await;
+    for outcome in [Outcome::Busy, Outcome::NoAnswer, Outcome::Busy] {
+        dialer.call_with(outcome).await;
+        world.advance(Duration::from_secs(2 * 3600 + 1)).await;
+    }
+    assert_eq!(dialer.call().await.lead_id, limited);
     world.check().await;
     world.stop().await;
 }

@@ -55,6 +55,7 @@ pub fn rules() -> pb::CampaignRules {
     let retry = |outcome: pb::Outcome, seconds| pb::RetryRule {
         outcome: outcome.into(),
         delays: vec![prost_types::Duration { seconds, nanos: 0 }],
+        limit: None,
     };
     let around_the_clock = pb::CallingSpan { weekdays: (1..=7).collect(), start: "00:00".into(), end: "24:00".into() };
     pb::CampaignRules {

@@ -54,7 +54,8 @@ pub async fn settle(clients: &mut Clients) -> Result<(), Error> {
 pub async fn create(clients: &mut Clients) -> Result<String, Error> {
     let closed = TimeZone::get(CLOSED_ZONE).map_err(|error| Error::Failed(error.to_string()))?;
     let now = Timestamp::from_microsecond(now_us() as i64).unwrap_or_default();
-    let retry = |outcome: Outcome, delay| RetryRule { outcome: outcome.into(), delays: vec![millis(delay)] };
+    let retry =
+        |outcome: Outcome, delay| RetryRule { outcome: outcome.into(), delays: vec![millis(delay)], limit: None };
     let rules = CampaignRules {
         default_time_zone: "Europe/London".into(),
         calling_hours: Some(hours_without_now(&closed, now)),

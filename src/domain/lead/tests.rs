@@ -7,7 +7,7 @@ use CampaignState::{Archived, Draft, Paused, Running};
 use LeadState::{Consumed, DialingIntent, Eligible, Failed, IntentNo, IntentNoAnswer, IntentYes, Ready, Scheduled};
 
 use super::*;
-use crate::domain::campaign::CampaignState;
+use crate::domain::{campaign::CampaignState, retry_policy::RetryRule};
 
 type Instant = DateTime<Utc>;
 
@@ -186,6 +186,21 @@ fn a_sixth_callback_is_as_if_nobody_had_answered_for_the_first_time() {
     assert_eq!(told(7), verdict(IntentNoAnswer, Some(1_120)));
     let anew = after(&promises).merge(said(8, Outcome::Busy)).merge(callback(9, 950));
     assert_eq!(anew.verdict(&policy, at(1_000)), verdict(IntentNoAnswer, Some(1_060)));
+}
+
+#[test]
+fn a_lead_at_the_limit_of_its_outcome_is_not_retried_and_another_outcome_or_a_promise_frees_it() {
+    let rule = RetryRule { outcome: Outcome::Busy, delays: vec![Duration::from_secs(1)], limit: Some(2) };
+    let policy = RetryPolicy::new(vec![rule]).unwrap();
+    let over = |facts: &Facts| facts.is_retry_over(&policy);
+    assert!(!over(&after(&in_a_row(1, 1, Outcome::Busy))));
+    let two = after(&in_a_row(1, 2, Outcome::Busy));
+    assert!(over(&two) && over(&two.merge(said(3, Outcome::Busy))));
+    assert!(!over(&two.merge(said(3, Outcome::NoAnswer))));
+    assert!(!over(&two.merge(callback(3, 900))), "promises stick");
+    assert!(!over(&Facts { callback_at: Some(at(900)), ..two }), "those by hand, too");
+    assert!(over(&after(&[said(1, Outcome::InvalidNumber)])));
+    assert!(over(&after(&in_a_row(1, 20, Outcome::NotPlaced))) && !over(&after(&in_a_row(1, 19, Outcome::NotPlaced))));
 }
 
 #[test]

@@ -212,8 +212,8 @@ async fn apply(
     aftermath.revoked.extend(lifted.revoked);
     aftermath.campaigns.insert(campaign);
     let attempts = i32::from(ended.context.attempts) + counted_now;
-    let placed =
-        placement(lead, &lifted, facts.verdict(&rules.policy, now), attempts < i32::from(rules.max_attempts), now);
+    let goes_on = attempts < i32::from(rules.max_attempts) && !facts.is_retry_over(&rules.policy);
+    let placed = placement(lead, &lifted, facts.verdict(&rules.policy, now), goes_on, now);
     changes::place(tx, campaign, &[placed]).await?;
     Ok(placed.state)
 }
@@ -223,14 +223,14 @@ fn placement(
     lead: crate::domain::ids::LeadId,
     lifted: &Lifted,
     verdict: Verdict,
-    attempts_left: bool,
+    goes_on: bool,
     now: DateTime<Utc>,
 ) -> Placed {
     let Verdict { state, due_at } = verdict;
     let (at, reason) = match state {
         LeadState::Scheduled => (due_at, waiting::CALLBACK),
         LeadState::Eligible => (due_at.or(Some(now)), waiting::BACK_OFF),
-        LeadState::IntentNoAnswer | LeadState::Failed if attempts_left => (due_at, waiting::RETRY),
+        LeadState::IntentNoAnswer | LeadState::Failed if goes_on => (due_at, waiting::RETRY),
         _ => (None, waiting::RETRY),
     };
     // A delay that runs already is not begun anew.

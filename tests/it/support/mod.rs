@@ -91,7 +91,7 @@ pub fn timestamp(at: DateTime<Utc>) -> Option<prost_types::Timestamp> {
 
 /// One delay for an outcome.
 pub fn retry(outcome: pb::Outcome, after: Duration) -> pb::RetryRule {
-    pb::RetryRule { outcome: outcome.into(), delays: vec![after.try_into().unwrap()] }
+    pb::RetryRule { outcome: outcome.into(), delays: vec![after.try_into().unwrap()], limit: None }
 }
 
 pub async fn start_engine(url: &str, fill: SchedulerSettings) -> Replica {

@@ -249,7 +249,9 @@ create index attempt_report_by_lease on attempt_report (lease_id, report_id);
 create table suppression (
     number     bigint primary key,
     reason     text not null,
-    created_at timestamptz not null
+    created_at timestamptz not null,
+    -- Until when; null: for good. It lasts until it is lifted, in any case.
+    expires_at timestamptz
 );
 
 create table import (

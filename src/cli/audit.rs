@@ -39,7 +39,8 @@ pub struct AuditArgs {
     pub limit: usize,
 }
 
-fn instant(text: &str) -> Result<prost_types::Timestamp, String> {
+/// An instant as people write it.
+pub fn instant(text: &str) -> Result<prost_types::Timestamp, String> {
     let at: jiff::Timestamp = text.parse().map_err(|_| "not an instant as 2026-11-20T09:00:00Z".to_owned())?;
     Ok(prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() })
 }

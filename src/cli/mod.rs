@@ -11,6 +11,7 @@ mod csv_columns;
 mod csv_import;
 mod demo;
 mod error;
+mod explain;
 mod import_stream;
 #[cfg(test)]
 mod import_stream_test;
@@ -97,6 +98,9 @@ pub enum Command {
     /// Leads: the numbers to be reached in a campaign
     #[command(subcommand)]
     Leads(leads::LeadsCommand),
+    /// Show why a lead is called, or not, and why leads of a campaign are not
+    #[command(subcommand)]
+    Explain(explain::ExplainCommand),
     /// Show who changed what, newest first
     #[command(after_help = "Example:\n  dialplane audit --campaign 0190b3c2-... --since 2026-11-20T00:00:00Z")]
     Audit(audit::AuditArgs),
@@ -166,6 +170,7 @@ impl ClientCommand {
         let done = match command {
             Command::Campaign(command) => campaign::run(command, &client).await,
             Command::Leads(command) => leads::run(command, &client).await,
+            Command::Explain(command) => explain::run(command, &client).await,
             Command::Audit(args) => audit::run(args, &client).await,
             Command::Status => status::run(&client).await,
             Command::Demo(args) => demo::run(args).await,

@@ -4,8 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::pb::{
-    CallingHours, Campaign, CampaignActivity, CampaignState, GetCampaignStatsResponse, GetSchedulerStatusResponse,
-    GetServerInfoResponse, Lead, LeadState, Outcome, RefusedRowCode, ResetCampaignResponse, WaitingReason, Weekday,
+    CallingHours, Campaign, CampaignActivity, CampaignState, Condition, GetCampaignStatsResponse,
+    GetSchedulerStatusResponse, GetServerInfoResponse, Lead, LeadState, Outcome, RefusedRowCode, ResetCampaignResponse,
+    WaitingReason, Weekday,
 };
 
 /// `LEAD_STATE_READY` is READY. A number that this build does not know stays a number.
@@ -29,6 +30,7 @@ names! {
     waiting_reason: WaitingReason, "WAITING_REASON_";
     refused_code: RefusedRowCode, "REFUSED_ROW_CODE_";
     weekday: Weekday, "WEEKDAY_";
+    condition: Condition, "CONDITION_";
 }
 
 /// RFC 3339 in UTC, to the millisecond; nothing for an absent instant.

@@ -4,6 +4,7 @@ mod aside;
 pub mod audit;
 pub mod campaigns;
 pub mod error;
+pub mod explain;
 mod gather;
 pub mod intake;
 pub mod leads;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{attempts, audit, campaigns, leads, suppressions};
+use super::{attempts, audit, campaigns, explain, leads, suppressions};
 use crate::{
     engine::Engine,
     pb::{self, campaign_service_server::CampaignService},
@@ -175,5 +175,19 @@ impl CampaignService for Campaigns {
         request: Request<pb::ListAuditEventsRequest>,
     ) -> Result<Response<pb::ListAuditEventsResponse>, Status> {
         audit::list(&self.engine, request).await
+    }
+
+    async fn explain_lead(
+        &self,
+        request: Request<pb::ExplainLeadRequest>,
+    ) -> Result<Response<pb::ExplainLeadResponse>, Status> {
+        explain::lead(&self.engine, request).await
+    }
+
+    async fn explain_campaign(
+        &self,
+        request: Request<pb::ExplainCampaignRequest>,
+    ) -> Result<Response<pb::ExplainCampaignResponse>, Status> {
+        explain::campaign(&self.engine, request).await
     }
 }

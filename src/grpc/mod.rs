@@ -6,6 +6,7 @@ mod audit;
 mod campaign_service;
 mod campaigns;
 mod convert;
+mod explain;
 mod lead_requests;
 mod leads;
 mod lease_messages;

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod campaigns;
 pub mod changes;
 pub mod error;
+pub mod explain;
 pub mod imports;
 pub mod leads;
 pub mod leases;

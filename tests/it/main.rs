@@ -8,6 +8,7 @@ mod campaigns;
 mod crash;
 mod database_away;
 mod database_full;
+mod explain;
 mod first_call;
 mod guarantees;
 mod imports;

@@ -1,0 +1,199 @@
+//! Why a lead is (not) called, and how many leads of a campaign for which reason: the predicate of the grant, told in words.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::{Engine, EngineError};
+use crate::{
+    domain::{
+        callability::{Condition, Failed, Subject, failed, first_callable},
+        campaign::CampaignState,
+        ids::{CampaignId, LeadId},
+        lead::LeadState,
+        time_zone::TimeZone,
+    },
+    store::{
+        campaigns::{By, CampaignRow, GaugeRow},
+        explain::LeadGroup,
+        queue::waiting,
+    },
+};
+
+/// Why one lead is (not) called at an instant.
+#[derive(Debug)]
+pub struct LeadExplanation {
+    /// The instant.
+    pub at: DateTime<Utc>,
+    /// Where it stands now.
+    pub state: LeadState,
+    /// What fails; empty: it may be called.
+    pub failed: Vec<Failed>,
+    /// The first instant from then on at which all holds, room aside; none: time alone does not do it.
+    pub first_callable_at: Option<DateTime<Utc>>,
+}
+
+/// How many leads fail a condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConditionCount {
+    /// Which.
+    pub condition: Condition,
+    /// How many; a lead that fails two is counted twice.
+    pub leads: i64,
+    /// The earliest instant at which time changes it for one of them.
+    pub next: Option<DateTime<Utc>>,
+}
+
+/// Why leads of a campaign are (not) called at an instant.
+#[derive(Debug)]
+pub struct CampaignExplanation {
+    /// The instant.
+    pub at: DateTime<Utc>,
+    /// All of them.
+    pub leads: i64,
+    /// Those for which everything of their own holds.
+    pub callable: i64,
+    /// What fails for the campaign as a whole.
+    pub failed: Vec<Failed>,
+    /// What fails for its leads.
+    pub counts: Vec<ConditionCount>,
+    /// The first instant from then on at which one of them may be called, room aside.
+    pub first_callable_at: Option<DateTime<Utc>>,
+}
+
+impl Engine {
+    /// Why a lead is (not) called now or at another instant, as if nothing but time changed until then.
+    ///
+    /// # Errors
+    /// [`EngineError::CampaignNotFound`], [`EngineError::LeadNotFound`].
+    pub async fn explain_lead(
+        &self,
+        campaign: CampaignId,
+        lead: LeadId,
+        at: Option<DateTime<Utc>>,
+    ) -> Result<LeadExplanation, EngineError> {
+        let row = self.read_campaign(campaign).await?;
+        let now = self.clock.now();
+        let at = at.unwrap_or(now);
+        let groups = self.store.lead_groups(row.key, Some(lead), at).await?;
+        let group = groups.into_iter().next().ok_or(EngineError::LeadNotFound)?;
+        let subject = subject(&row, &group);
+        let closed = |at| closed(&row, &group, at);
+        let mut failed = failed(&subject, closed, at);
+        // Whoever has a lease has room; at another instant nobody knows it.
+        if at <= now && group.lease.is_none() {
+            failed.extend(self.room(&row).await?);
+        }
+        Ok(LeadExplanation { at, state: group.state, failed, first_callable_at: first_callable(&subject, closed, at) })
+    }
+
+    /// Why leads of a campaign are (not) called now or at another instant. Walks its leads.
+    ///
+    /// # Errors
+    /// [`EngineError::CampaignNotFound`].
+    pub async fn explain_campaign(
+        &self,
+        campaign: CampaignId,
+        at: Option<DateTime<Utc>>,
+    ) -> Result<CampaignExplanation, EngineError> {
+        let row = self.store.campaign(By::Id(campaign)).await?.ok_or(EngineError::CampaignNotFound)?;
+        let now = self.clock.now();
+        let at = at.unwrap_or(now);
+        let mut counts: BTreeMap<Condition, ConditionCount> = BTreeMap::new();
+        let (mut leads, mut callable, mut first) = (0, 0, None::<DateTime<Utc>>);
+        let of_campaign = |one: &Failed| one.condition == Condition::CampaignRunning;
+        for group in self.store.lead_groups(row.key, None, at).await? {
+            let subject = subject(&row, &group);
+            let closed = |at| closed(&row, &group, at);
+            let failed: Vec<Failed> =
+                failed(&subject, closed, at).into_iter().filter(|one| !of_campaign(one)).collect();
+            leads += group.leads;
+            callable += if failed.is_empty() { group.leads } else { 0 };
+            for one in failed {
+                let count = counts.entry(one.condition).or_insert(ConditionCount {
+                    condition: one.condition,
+                    leads: 0,
+                    next: None,
+                });
+                count.leads += group.leads;
+                count.next = earlier(count.next, one.next);
+            }
+            first = earlier(first, first_callable(&subject, closed, at));
+        }
+        let mut failed = Vec::new();
+        if row.state != CampaignState::Running {
+            let detail = format!("the campaign is {}", row.state.name());
+            failed.push(Failed::new(Condition::CampaignRunning, None, detail));
+        }
+        if at <= now {
+            failed.extend(self.room(&row).await?);
+        }
+        let counts = counts.into_values().collect();
+        Ok(CampaignExplanation { at, leads, callable, failed, counts, first_callable_at: first })
+    }
+
+    /// What room there is now for one more lease of a campaign.
+    async fn room(&self, row: &CampaignRow) -> Result<Vec<Failed>, EngineError> {
+        let (settings, presence) = (self.store.settings().await?, self.store.presence(self.replica()).await?);
+        let gauge = self.store.gauge(row.key).await?;
+        let mut failed = Vec::new();
+        let mut full = |condition, live: i64, cap: i32| {
+            if live >= i64::from(cap) {
+                failed.push(Failed::new(condition, None, format!("{live} leases are live, the cap is {cap}")));
+            }
+        };
+        full(Condition::EngineRoom, presence.dialing, settings.max_concurrency);
+        if let Some(cap) = row.rules.max_concurrency {
+            full(Condition::CampaignRoom, dialing(&gauge), cap);
+        }
+        if presence.slots == 0 {
+            failed.push(Failed::new(Condition::DialerConnected, None, "no dialer with slots is connected"));
+        }
+        Ok(failed)
+    }
+}
+
+fn dialing(gauge: &GaugeRow) -> i64 {
+    gauge.counts.iter().find(|(state, _)| *state == LeadState::DialingIntent).map_or(0, |(_, leads)| *leads)
+}
+
+fn earlier(one: Option<DateTime<Utc>>, other: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    one.into_iter().chain(other).min()
+}
+
+fn subject(row: &CampaignRow, group: &LeadGroup) -> Subject {
+    // Who was taken out of the queue for his number's sake stays out until he is put back, whatever the list says.
+    let blocked = group.blocked && !group.do_not_call;
+    // Hours and zone, a busy number, number rules: these are judged by themselves.
+    let judged = [waiting::CALLING_HOURS, waiting::NO_TIME_ZONE];
+    Subject {
+        campaign: row.state,
+        state: group.state,
+        do_not_call: group.do_not_call,
+        suppressed: group.suppressed.or(blocked.then_some(None)),
+        attempts: group.attempts,
+        max_attempts: i32::from(row.rules.max_attempts),
+        last_outcome: group.last_outcome,
+        retries_spent: group.retries_spent,
+        waits_until: group.waits_until.filter(|_| !group.reason.is_some_and(|reason| judged.contains(&reason))),
+        callback_at: group.callback_at,
+        lease: group.lease,
+        number_busy_until: group.number_busy_until,
+    }
+}
+
+/// What the calendar says of a group at an instant.
+fn closed(row: &CampaignRow, group: &LeadGroup, at: DateTime<Utc>) -> Vec<Failed> {
+    let zone = if group.zone == 0 { row.rules.default_time_zone.as_deref() } else { group.zone_name.as_deref() };
+    let Some(zone) = zone.and_then(|name| TimeZone::parse(name).ok()) else {
+        return vec![Failed::new(Condition::TimeZoneKnown, None, "neither the lead nor the campaign names a zone")];
+    };
+    match row.rules.calling_hours.window(&zone, at) {
+        Some(window) if window.contains(at) => Vec::new(),
+        Some(window) => {
+            let detail = format!("outside the calling hours in {}", zone.name());
+            vec![Failed::new(Condition::CallingHours, Some(window.opens_at), detail)]
+        }
+        None => vec![Failed::new(Condition::CallingHours, None, "the calling hours never open")],
+    }
+}

@@ -2,6 +2,7 @@
 //! nothing but the engine is measured.
 
 use std::{
+    fmt,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -59,6 +60,17 @@ pub struct Tally {
 struct Desk {
     tally: Mutex<Tally>,
     calls: AtomicUsize,
+}
+
+impl fmt::Display for Tally {
+    #[allow(clippy::cast_precision_loss)]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally { lives, refused, .. } = self;
+        let per = |calls: usize| *lives as f64 / calls.max(1) as f64;
+        let [grant, permit, outcome] = [self.grants, self.begins, self.reports].map(per);
+        write!(f, "{lives} lives, {refused} refused; leases per grant {grant:.1}, ")?;
+        write!(f, "permit call {permit:.1}, outcome call {outcome:.1}")
+    }
 }
 
 impl Desk {

@@ -1,6 +1,6 @@
 //! Campaigns and their leads, imported through the public API as a client would.
 
-use dialplane::pb::{CallingHours, CallingSpan, CampaignRules, CreateCampaignRequest, ImportLeadsRequest, NewLead};
+use dialplane::pb::{CreateCampaignRequest, ImportLeadsRequest, NewLead};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use uuid::Uuid;
@@ -10,8 +10,6 @@ use super::{Fallible, report::Report, world::World};
 /// Rows of a chunk, and chunks under way at once.
 const CHUNK_ROWS: usize = 2_000;
 const CHUNKS_IN_FLIGHT: usize = 4;
-/// The cap of each campaign: above all slots, so that it is kept, counted and never the limit.
-const CAMPAIGN_CAP: i32 = 5_000;
 
 /// A campaign, not started.
 pub struct Campaign {
@@ -28,7 +26,7 @@ pub async fn measure(world: &mut World, leads: usize, report: &mut Report) -> Fa
     Ok(campaign)
 }
 
-/// Creates a campaign that is open around the clock and imports leads.
+/// Creates a campaign with the world's rules and imports leads.
 pub async fn fill(world: &mut World, leads: usize) -> Fallible<(Campaign, f64)> {
     let campaign = create(world).await?;
     let known = world.number("select count(*) from lead").await?;
@@ -69,16 +67,8 @@ pub async fn fill(world: &mut World, leads: usize) -> Fallible<(Campaign, f64)> 
 }
 
 async fn create(world: &mut World) -> Fallible<Campaign> {
-    let always = CallingSpan { weekdays: (1..=7).collect(), start: "00:00".into(), end: "24:00".into() };
-    let rules = CampaignRules {
-        default_time_zone: "Europe/London".into(),
-        calling_hours: Some(CallingHours { spans: vec![always] }),
-        // Whoever does not answer waits for a reset: a lead has one life in a run.
-        max_attempts: Some(1),
-        max_concurrency: Some(CAMPAIGN_CAP),
-        ..CampaignRules::default()
-    };
-    let request = CreateCampaignRequest { name: "Bench".into(), rules: Some(rules), request_id: String::new() };
+    let rules = Some(world.rules.clone());
+    let request = CreateCampaignRequest { name: "Bench".into(), rules, request_id: String::new() };
     let campaign = world.campaigns.create_campaign(request).await?.into_inner().campaign.unwrap_or_default();
     let id: Uuid = campaign.campaign_id.parse()?;
     let row = world.sql.query_one("select campaign_id from campaign where public_id = $1", &[&id]).await?;

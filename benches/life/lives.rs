@@ -18,15 +18,18 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const STATS_CALLS: usize = 20;
 
 /// Eight dialers of 500 slots, up to 500 leases a call.
+pub const IN_BATCHES: Shape = Shape { processes: 8, sessions: 1, slots: 500, batch: 500 };
+/// Sixty-four dialers that hold one call at a time, one unary call per step.
+pub const ONE_AT_A_TIME: Shape = Shape { processes: 4, sessions: 16, slots: 1, batch: 1 };
+
+/// Lives in batches.
 pub async fn in_batches(world: &mut World, campaign: &Campaign, report: &mut Report) -> Fallible<()> {
-    let shape = Shape { processes: 8, sessions: 1, slots: 500, batch: 500 };
-    live(world, campaign, &shape, "life", "per_second", report).await
+    live(world, campaign, &IN_BATCHES, "life", "per_second", report).await
 }
 
-/// Sixty-four dialers that hold one call at a time, one unary call per step.
+/// Lives one at a time.
 pub async fn one_at_a_time(world: &mut World, campaign: &Campaign, report: &mut Report) -> Fallible<()> {
-    let shape = Shape { processes: 4, sessions: 16, slots: 1, batch: 1 };
-    live(world, campaign, &shape, "life", "single_per_second", report).await?;
+    live(world, campaign, &ONE_AT_A_TIME, "life", "single_per_second", report).await?;
     pause(world, campaign).await
 }
 
@@ -45,6 +48,23 @@ async fn live(
     let used =
         |crew: &Crew, world: &World| [crew.cpu_ms(), cpu_ms(world.engine_pid()), cpu_ms_of_family(world.postgres_pid)];
     let used_before = used(&crew, world);
+    let seconds = start_and_wait(world, campaign).await?;
+    let used_after = used(&crew, world);
+    let wal_after = world.number(wal).await?;
+    let tally = crew.close().await?;
+    let lives = tally.lives.max(1) as f64;
+    let prefix = key.trim_end_matches("per_second");
+    report.sample(&format!("{area}.{key}"), lives / seconds);
+    report.sample(&format!("{area}.{prefix}wal_bytes"), (wal_after - wal_before) as f64 / lives);
+    for (who, (before, after)) in ["dialers", "engine", "postgres"].iter().zip(used_before.iter().zip(used_after)) {
+        report.sample(&format!("{area}.{prefix}{who}_cpu_us"), (after - before) * 1_000.0 / lives);
+    }
+    println!("  {area}.{key}: {tally}, in {seconds:.2} s");
+    Ok(())
+}
+
+/// Starts a campaign; how many seconds it then took until no lead of it was left to call.
+pub async fn start_and_wait(world: &mut World, campaign: &Campaign) -> Fallible<f64> {
     let started = Instant::now();
     let request = StartCampaignRequest { campaign_id: campaign.id.clone(), ..StartCampaignRequest::default() };
     world.campaigns.start_campaign(request).await?;
@@ -56,26 +76,7 @@ async fn live(
         }
         sleep(LOOK_EVERY).await;
     }
-    let seconds = started.elapsed().as_secs_f64();
-    let used_after = used(&crew, world);
-    let wal_after = world.number(wal).await?;
-    let tally = crew.close().await?;
-    let lives = tally.lives.max(1) as f64;
-    let prefix = key.trim_end_matches("per_second");
-    report.sample(&format!("{area}.{key}"), lives / seconds);
-    report.sample(&format!("{area}.{prefix}wal_bytes"), (wal_after - wal_before) as f64 / lives);
-    for (who, (before, after)) in ["dialers", "engine", "postgres"].iter().zip(used_before.iter().zip(used_after)) {
-        report.sample(&format!("{area}.{prefix}{who}_cpu_us"), (after - before) * 1_000.0 / lives);
-    }
-    println!(
-        "  {area}.{key}: {} lives in {seconds:.2} s; {} refused; leases per grant {:.1}, permit call {:.1}, outcome call {:.1}",
-        tally.lives,
-        tally.refused,
-        lives / tally.grants.max(1) as f64,
-        lives / tally.begins.max(1) as f64,
-        lives / tally.reports.max(1) as f64,
-    );
-    Ok(())
+    Ok(started.elapsed().as_secs_f64())
 }
 
 /// Statistics and the reset of a list that has lived; then it is out of the way. Speed that loses count is no speed: every

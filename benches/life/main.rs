@@ -2,10 +2,12 @@
 //! gRPC clients in processes of their own, all caps, permits and history on; and in the same run, on the same cluster,
 //! the floor: what PostgreSQL could do at most. Prints a table, writes `target/bench/report.json`. Asserts no times.
 //!
-//! `world` starts things, `dialer` is the dialers' process, `crew` runs them, `intake`, `lives` and `callbacks` measure
-//! the engine, `floor` measures PostgreSQL, `profile` says where time went, `report` says it all.
+//! `world` starts things, `rules` says what it keeps, `dialer` is the dialers' process, `crew` runs them, `cost` counts what
+//! a life costs the database, `intake`, `lives` and `callbacks` time the engine, `floor` times PostgreSQL, `profile` says
+//! where time went, `report` says it all.
 
 mod callbacks;
+mod cost;
 mod crew;
 mod dialer;
 mod floor;
@@ -13,6 +15,7 @@ mod intake;
 mod lives;
 mod profile;
 mod report;
+mod rules;
 mod world;
 
 use std::{env, error::Error, process::ExitCode};
@@ -22,6 +25,9 @@ use world::World;
 
 /// Whatever goes wrong ends the run.
 type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Where the engine is timed.
+const DATABASE: &str = "dialplane";
 
 /// How much is measured.
 #[derive(Clone, Copy)]
@@ -36,14 +42,35 @@ pub struct Scale {
     callbacks: usize,
     /// Runs of each, interleaved; the median counts.
     rounds: usize,
+    /// Runs of the counted lives; they differ little.
+    cost_rounds: usize,
+    /// Counted lives and nothing else.
+    costs_only: bool,
 }
 
 impl Scale {
     fn from_environment() -> Scale {
-        let set = |name: &str| env::var(name).is_ok_and(|value| !value.is_empty() && value != "0");
-        let full = Scale { leads: 100_000, single_leads: 30_000, floor_seconds: 5, callbacks: 50, rounds: 3 };
-        if set("QUICK") { Scale { leads: 30_000, single_leads: 10_000, floor_seconds: 3, ..full } } else { full }
+        let costs_only = set("COSTS");
+        let full = Scale {
+            leads: 100_000,
+            single_leads: 30_000,
+            floor_seconds: 5,
+            callbacks: 50,
+            rounds: 3,
+            cost_rounds: 3,
+            costs_only,
+        };
+        if set("QUICK") {
+            Scale { leads: 30_000, single_leads: 10_000, floor_seconds: 3, cost_rounds: 1, ..full }
+        } else {
+            full
+        }
     }
+}
+
+/// Whether an option is given.
+pub fn set(name: &str) -> bool {
+    env::var(name).is_ok_and(|value| !value.is_empty() && value != "0")
 }
 
 fn main() -> ExitCode {
@@ -70,8 +97,12 @@ fn run(runtime: &tokio::runtime::Runtime) -> Fallible<()> {
     // Started and stopped outside of the runtime: both block.
     let postgres = world::start_postgres()?;
     let measured = runtime.block_on(async {
-        let mut world = World::start(&postgres).await?;
-        let mut report = Report::new(&world).await?;
+        let mut report = Report::new(&postgres.connect(DATABASE).await?).await?;
+        cost::measure(&postgres, scale, &mut report).await?;
+        if scale.costs_only {
+            return Ok(report);
+        }
+        let mut world = World::start(&postgres, DATABASE).await?;
         let measured = measure(&mut world, scale, &mut report).await;
         if measured.is_err() {
             world.show_log();
@@ -84,6 +115,7 @@ fn run(runtime: &tokio::runtime::Runtime) -> Fallible<()> {
 }
 
 async fn measure(world: &mut World, scale: Scale, report: &mut Report) -> Fallible<()> {
+    rules::all_rules_on(world).await?;
     callbacks::measure(world, scale, report).await?;
     let floor = floor::Floor::fill(world, scale).await?;
     for round in 1..=scale.rounds {

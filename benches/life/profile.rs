@@ -1,15 +1,13 @@
 //! With PROFILE=1: which statements took the time, those inside of functions too. Costs some of it, so off otherwise.
 
-use std::env;
-
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
-use super::{Fallible, world::World};
+use super::{Fallible, set, world::World};
 
 const STATEMENTS: usize = 24;
 
 fn wanted() -> bool {
-    env::var("PROFILE").is_ok_and(|value| !value.is_empty() && value != "0")
+    set("PROFILE")
 }
 
 /// What the server must be started with.
@@ -29,7 +27,7 @@ pub fn settings() -> Vec<(String, String)> {
 /// Makes the statistics visible.
 pub async fn prepare(world: &World) -> Fallible<()> {
     if wanted() {
-        world.sql.batch_execute("create extension pg_stat_statements").await?;
+        world.sql.batch_execute("create extension if not exists pg_stat_statements").await?;
     }
     Ok(())
 }

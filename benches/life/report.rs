@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, env, fs, path::PathBuf};
 
 use comfy_table::{CellAlignment, Table, presets::UTF8_BORDERS_ONLY};
 
-use super::{Fallible, world::World};
+use super::Fallible;
 
 /// Conditions that change figures.
 const SETTINGS: [&str; 7] = [
@@ -25,12 +25,12 @@ pub struct Report {
 
 impl Report {
     /// Notes the conditions.
-    pub async fn new(world: &World) -> Fallible<Report> {
+    pub async fn new(sql: &tokio_postgres::Client) -> Fallible<Report> {
         let cores = std::thread::available_parallelism()?.to_string();
-        let version: String = world.sql.query_one("show server_version", &[]).await?.try_get(0)?;
+        let version: String = sql.query_one("show server_version", &[]).await?.try_get(0)?;
         let mut conditions = vec![("cores".to_owned(), cores), ("postgresql".to_owned(), version)];
         for name in SETTINGS {
-            let value: String = world.sql.query_one("select current_setting($1)", &[&name]).await?.try_get(0)?;
+            let value: String = sql.query_one("select current_setting($1)", &[&name]).await?.try_get(0)?;
             conditions.push((name.to_owned(), value));
         }
         for (name, value) in &conditions {
@@ -46,9 +46,18 @@ impl Report {
 
     /// One median over another.
     pub fn ratio(&mut self, key: &str, ours: &str, floor: &str) {
-        let median = |key: &str| self.samples.get(key).map_or(f64::NAN, |samples| median(samples));
-        let ratio = median(ours) / median(floor);
+        self.ratio_to(key, ours, self.median(floor));
+    }
+
+    /// A median over a figure known before.
+    pub fn ratio_to(&mut self, key: &str, ours: &str, base: f64) -> f64 {
+        let ratio = self.median(ours) / base;
         self.sample(key, ratio);
+        ratio
+    }
+
+    fn median(&self, key: &str) -> f64 {
+        self.samples.get(key).map_or(f64::NAN, |samples| median(samples))
     }
 
     /// Prints the table and writes the file.

@@ -12,8 +12,8 @@ use std::{
 use dialplane::{
     embedded::{EmbeddedOptions, EmbeddedPostgres},
     pb::{
-        GetServerInfoRequest, SchedulerSettings, UpdateSchedulerSettingsRequest,
-        campaign_service_client::CampaignServiceClient, scheduler_service_client::SchedulerServiceClient,
+        CampaignRules, GetServerInfoRequest, campaign_service_client::CampaignServiceClient,
+        scheduler_service_client::SchedulerServiceClient,
     },
 };
 use tokio::{
@@ -24,8 +24,6 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::{Fallible, profile};
 
-/// The engine's cap: above all slots, so that it is kept, counted and never the limit.
-pub const ENGINE_CAP: i32 = 6_000;
 const START_WITHIN: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 
@@ -44,6 +42,19 @@ pub fn start_postgres() -> Fallible<Postgres> {
 }
 
 impl Postgres {
+    /// A connection to one of its databases.
+    pub async fn connect(&self, database: &str) -> Fallible<tokio_postgres::Client> {
+        let at = self.server.connection_string(database);
+        let (sql, driver) = tokio_postgres::connect(&at, tokio_postgres::NoTls).await?;
+        tokio::spawn(driver);
+        Ok(sql)
+    }
+
+    /// Where pgbench, psql and pg_waldump are.
+    pub fn bin_dir(&self) -> &Path {
+        self.server.bin_dir()
+    }
+
     /// Stops it and removes its files.
     pub fn stop(self) -> Fallible<()> {
         self.server.stop()?;
@@ -64,6 +75,8 @@ pub struct World {
     pub database: String,
     /// Where pgbench and psql are.
     pub bin_dir: PathBuf,
+    /// Of campaigns that are created.
+    pub rules: CampaignRules,
     /// For files of this run.
     pub dir: PathBuf,
     /// The postmaster.
@@ -72,9 +85,10 @@ pub struct World {
 }
 
 impl World {
-    /// Starts the engine on a free port and waits until it serves.
-    pub async fn start(postgres: &Postgres) -> Fallible<World> {
-        let database = postgres.server.connection_string("dialplane");
+    /// Starts the engine on a database and a free port and waits until it serves.
+    pub async fn start(postgres: &Postgres, database: &str) -> Fallible<World> {
+        let sql = postgres.connect(database).await?;
+        let database = postgres.server.connection_string(database);
         let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
         let log = File::create(postgres.dir.join("engine.log"))?;
         let engine = Command::new(env!("CARGO_BIN_EXE_dialplane"))
@@ -88,23 +102,19 @@ impl World {
             .spawn()?;
         let server = format!("http://{address}");
         let channel = connect(&server).await?;
-        let (sql, driver) = tokio_postgres::connect(&database, tokio_postgres::NoTls).await?;
-        tokio::spawn(driver);
         let world = World {
             sql,
             campaigns: CampaignServiceClient::new(channel.clone()),
             server,
+            rules: CampaignRules::default(),
             database,
-            bin_dir: postgres.server.bin_dir().to_owned(),
+            bin_dir: postgres.bin_dir().to_owned(),
             dir: postgres.dir.clone(),
             postgres_pid: postgres.server.pid(),
             engine,
         };
         let mut scheduler = SchedulerServiceClient::new(channel);
         scheduler.get_server_info(GetServerInfoRequest {}).await?;
-        let settings = SchedulerSettings { max_concurrency: Some(ENGINE_CAP), ..SchedulerSettings::default() };
-        let request = UpdateSchedulerSettingsRequest { settings: Some(settings), request_id: String::new() };
-        scheduler.update_scheduler_settings(request).await?;
         profile::prepare(&world).await?;
         Ok(world)
     }

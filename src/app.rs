@@ -4,9 +4,8 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server as GrpcServer;
+use tonic::transport::server::{Server as GrpcServer, TcpIncoming};
 use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, trace::TraceLayer};
 
@@ -112,11 +111,13 @@ pub async fn start(database_url: &str, config: ServerConfig) -> Result<Running, 
     let routes = grpc::routes(&engine, health_service)?;
     let listener = TcpListener::bind(config.listen).await?;
     let address = listener.local_addr()?;
+    // Set here: the server's own option is ignored for connections that are handed to it, and Nagle's algorithm with delayed
+    // acknowledgements makes a lone answer wait for 40 ms.
+    let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
     let stopped = stop.clone();
     let served = tokio::spawn(async move {
         GrpcServer::builder()
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
-            .tcp_nodelay(true)
             .layer(
                 ServiceBuilder::new()
                     // A refusal is no failure; what is one is logged where it is answered.
@@ -126,7 +127,7 @@ pub async fn start(database_url: &str, config: ServerConfig) -> Result<Running, 
                     .map_response(grpc::typed),
             )
             .add_routes(routes)
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move { stopped.cancelled().await })
+            .serve_with_incoming_shutdown(connections, async move { stopped.cancelled().await })
             .await
     });
     tracing::info!(%address, replica = engine.replica(), "serving");

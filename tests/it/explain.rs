@@ -180,7 +180,8 @@ async fn leased(world: &World, campaign: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_explained_is_what_is_leased_now_and_at_the_instants_foretold() {
-    let seed = std::env::var("DIALPLANE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random::<u64>);
+    let seed =
+        std::env::var("DIALPLANE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random::<u64>);
     println!("DIALPLANE_SEED={seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let mut world = World::start().await;

@@ -1,6 +1,7 @@
 //! What is true: the rules of calling as pure functions. No async, no I/O, no clock, no logging.
 
 pub mod callability;
+pub mod callback_phrase;
 pub mod calling_hours;
 pub mod calling_span;
 pub mod campaign;

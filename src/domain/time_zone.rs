@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Datelike, NaiveDateTime, TimeDelta, Timelike, Utc};
+use chrono::{DateTime, Datelike, FixedOffset, NaiveDateTime, Offset as _, TimeDelta, Timelike, Utc};
 use jiff::tz::{AmbiguousOffset, Offset};
 use thiserror::Error;
 
@@ -103,6 +103,13 @@ impl TimeZone {
             }
         };
         at + seconds(self.0.to_offset(timestamp))
+    }
+
+    /// The instant with the offset that its wall clock has then.
+    pub fn shown(&self, at: DateTime<Utc>) -> DateTime<FixedOffset> {
+        let ahead = i32::try_from((self.local(at) - at.naive_utc()).num_seconds());
+        let offset = ahead.ok().and_then(FixedOffset::east_opt);
+        at.with_timezone(&offset.unwrap_or_else(|| Utc.fix()))
     }
 
     /// When the wall clock shows `wall`. Times outside the years -9998 to 9998 are taken as read in

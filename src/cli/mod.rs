@@ -4,6 +4,7 @@
 //! of the crate.
 
 mod audit;
+mod callback;
 mod campaign;
 mod campaign_tables;
 mod client;
@@ -53,6 +54,7 @@ Examples:
   dialplane leads import leads.csv --campaign CAMPAIGN
   dialplane campaign start CAMPAIGN
   dialplane campaign stats CAMPAIGN -o json
+  dialplane callback parse \"tomorrow after six\" --zone Asia/Kolkata
 
 A flag wins over the environment, and the environment over the file of --config (TOML; keys: server,
 output, listen, database_url, embedded, log_format, drain_seconds).
@@ -104,6 +106,9 @@ pub enum Command {
     /// Show who changed what, newest first
     #[command(after_help = "Example:\n  dialplane audit --campaign 0190b3c2-... --since 2026-11-20T00:00:00Z")]
     Audit(audit::AuditArgs),
+    /// Callbacks: when a person wants to be called again
+    #[command(subcommand)]
+    Callback(callback::CallbackCommand),
     /// Show versions, caps, and what goes on
     Status,
     /// One simulated dialer of the demo
@@ -172,6 +177,7 @@ impl ClientCommand {
             Command::Leads(command) => leads::run(command, &client).await,
             Command::Explain(command) => explain::run(command, &client).await,
             Command::Audit(args) => audit::run(args, &client).await,
+            Command::Callback(command) => callback::run(command, &client),
             Command::Status => status::run(&client).await,
             Command::Demo(args) => demo::run(args).await,
             Command::DemoDialer(args) => demo::run_dialer(args, &client).await,

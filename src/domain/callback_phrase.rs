@@ -19,6 +19,7 @@ mod grammar;
 mod halves;
 mod items;
 mod lexicon;
+mod negation;
 mod numbers;
 mod offers;
 mod opt_out;
@@ -26,6 +27,7 @@ mod requests;
 mod resolver;
 mod spelling;
 mod tokens;
+mod verdicts;
 
 pub use choice::choose_instant;
 

@@ -1,7 +1,7 @@
 //! Owns where one statement ends and the next begins; speech recognisers leave out the punctuation.
 
 use super::items::{Element, Item};
-use super::lexicon;
+use super::lexicon::{self, Words};
 
 /// How a clause is parted from the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,11 @@ impl Clause {
     /// All times.
     pub fn items(&self) -> impl Iterator<Item = Item> {
         self.elements.iter().filter_map(|element| if let Element::Item(item) = element { Some(*item) } else { None })
+    }
+
+    /// Whether a word of the list is said.
+    pub fn says_any(&self, list: Words) -> bool {
+        self.words().any(|word| list.contains(word))
     }
 
     /// Whether one of these words is said.
@@ -86,120 +91,27 @@ pub fn split(elements: Vec<Element>) -> Vec<Clause> {
 }
 
 /// Words between a subject and its verb, or before what they belong to: no new clause begins behind them.
-const HOLD_SUBJECT: &[&str] = &[
-    "time", "day", "that", "when", "if", "as", "than", "what", "because", "before", "after", "once", "until", "till",
-    "how", "where", "which", "while", "like", "can", "could", "would", "should", "may", "might", "will", "shall", "do",
-    "did", "does", "am", "is", "are", "have", "whenever", "unless", "think", "guess", "and", "but", "so", "since",
-    "said", "what",
-];
+const HOLD_SUBJECT: Words = Words(
+    "time day that when if as than what because before after once until till how where which while like can \
+     could would should may might will shall do did does am is are have whenever unless think guess and but \
+     so since said",
+);
 
 /// Words that the verb of calling belongs to.
-const HOLD_VERB: &[&str] = &[
-    "to",
-    "you",
-    "can",
-    "could",
-    "will",
-    "would",
-    "should",
-    "may",
-    "might",
-    "shall",
-    "must",
-    "not",
-    "do",
-    "does",
-    "did",
-    "we",
-    "i",
-    "they",
-    "he",
-    "she",
-    "people",
-    "guys",
-    "let",
-    "us",
-    "a",
-    "an",
-    "the",
-    "your",
-    "my",
-    "our",
-    "another",
-    "this",
-    "that",
-    "no",
-    "any",
-    "one",
-    "these",
-    "those",
-    "conference",
-    "video",
-    "for",
-    "of",
-    "from",
-    "by",
-    "someone",
-    "somebody",
-    "anyone",
-    "anybody",
-    "everybody",
-    "everyone",
-    "nobody",
-    "never",
-    "ever",
-    "just",
-    "only",
-    "again",
-    "please",
-    "kindly",
-    "about",
-    "than",
-    "is",
-    "are",
-    "am",
-    "better",
-    "best",
-    "good",
-    "keep",
-    "stop",
-    "mind",
-    "try",
-    "always",
-    "also",
-    "phone",
-    "more",
-    "further",
-    "quick",
-    "missed",
-    "and",
-    "or",
-    "then",
-    "in",
-    "on",
-    "at",
-    "up",
-    "them",
-    "with",
-    "have",
-    "be",
-    "cannot",
-    "quit",
-    "don",
-    "me",
-    "been",
-    "get",
-    "who",
-    "next",
-    "me",
-];
+const HOLD_VERB: Words = Words(
+    "to you can could will would should may might shall must not do does did we i they he she people guys let \
+     us a an the your my our another this that no any one these those conference video for of from by someone \
+     somebody anyone anybody everybody everyone nobody never ever just only again please kindly about than is \
+     are am better best good keep stop mind try always also phone more further quick missed and or then in on \
+     at up them with have be cannot quit don me been get who next",
+);
 
 fn soft_opening(elements: &[Element], at: usize, word: &str, current: &Clause) -> Option<Opening> {
     let word_at = |at: usize| if let Some(Element::Word(word)) = elements.get(at) { word.as_str() } else { "" };
     let before = at.checked_sub(1).map_or("", word_at);
     let next = word_at(at + 1);
     let has_item = current.items().next().is_some();
-    let has_content = has_item || current.words().any(|word| !lexicon::FILLERS.contains(&word));
+    let has_content = has_item || current.words().any(|word| !lexicon::FILLERS.contains(word));
     let has_call = current.words().any(lexicon::is_call_verb);
     match word {
         "but" | "because" | "since" | "although" | "however" | "unless" | "while" | "whereas" | "when"
@@ -212,11 +124,11 @@ fn soft_opening(elements: &[Element], at: usize, word: &str, current: &Clause) -
         "and" if matches!(next, "i" | "we" | "you" | "can" | "please" | "then" | "not" | "he" | "she" | "my") => {
             return Some(Opening::Joined);
         }
-        "and" if lexicon::CALL_VERBS.contains(&next) => return Some(Opening::Joined),
+        "and" if lexicon::CALL_VERBS.contains(next) => return Some(Opening::Joined),
         "as" if matches!(next, "i" | "we" | "it" | "my" | "he" | "she") => return Some(Opening::Joined),
         _ => {}
     }
-    let held = HOLD_SUBJECT.contains(&before);
+    let held = HOLD_SUBJECT.contains(before);
     let subject = matches!(word, "i" | "we" | "he" | "she" | "they")
         || (matches!(word, "it" | "there" | "that") && matches!(next, "is" | "will" | "would"))
         || (word == "you" && matches!(next, "can" | "could" | "may" | "should" | "must"));
@@ -224,13 +136,13 @@ fn soft_opening(elements: &[Element], at: usize, word: &str, current: &Clause) -
         return Some(Opening::Soft);
     }
     let question = matches!(word, "can" | "could" | "would" | "will" | "shall") && matches!(next, "you" | "we" | "i");
-    let request = (word == "how" || word == "what") && next == "about" || word == "let" && next == "us";
+    let request = word == "howabout" || word == "let" && next == "us";
     if (question || request) && has_content && !matches!(before, "when" | "what" | "time" | "and" | "so") {
         return Some(Opening::Soft);
     }
-    let verb = lexicon::CALL_VERBS.contains(&word) && !word.ends_with("ing")
+    let verb = lexicon::CALL_VERBS.contains(word) && !word.ends_with("ing")
         || matches!(word, "give" | "drop") && next == "me"
         || word == "get" && matches!(next, "me" | "back" | "in" | "hold")
-        || matches!(word, "please" | "kindly") && lexicon::CALL_VERBS.contains(&next);
-    (verb && has_content && !HOLD_VERB.contains(&before)).then_some(Opening::Soft)
+        || matches!(word, "please" | "kindly") && lexicon::CALL_VERBS.contains(next);
+    (verb && has_content && !HOLD_VERB.contains(before)).then_some(Opening::Soft)
 }

@@ -53,6 +53,10 @@ fn behind(cursor: Cursor<'_>, mut found: Found, face: Face) -> (Face, Found) {
                 found.next += 1;
             }
             mark @ ("am" | "pm") => {
+                // "13 pm" does not exist; "13:30 pm" is said twice.
+                if found.bare && face.is_ok_and(|clock| !clock.plain && clock.hour > 12) {
+                    face = Err(());
+                }
                 face = marked(face, mark);
                 found.bare = false;
                 found.next += 1;
@@ -117,7 +121,8 @@ fn numbers(cursor: Cursor<'_>, at: usize) -> Option<(Face, Found)> {
     let found = |next, bare| Found { clock: Clock { hour: 0, minute: 0, plain: false }, next, bare, around: false };
     let hours = |at: usize| cursor.word(at) == "hours";
     if number.value >= 100 || (number.zero && number.digits == 4) {
-        if number.digits > 4 || number.value > 2400 {
+        let year = (2000..2100).contains(&number.value) && cursor.word_before(at) == "in";
+        if number.digits > 4 || number.value > 2400 || year {
             return None;
         }
         let (hour, minute) = (number.value / 100, number.value % 100);
@@ -178,24 +183,8 @@ fn noon_or_clock(cursor: Cursor<'_>, at: usize) -> Option<Result<Found, usize>> 
 }
 
 const APPROXIMATELY: [&str; 3] = ["around", "about", "near"];
-const AT: [&str; 16] = [
-    "at",
-    "say",
-    "maybe",
-    "perhaps",
-    "probably",
-    "like",
-    "exactly",
-    "just",
-    "any",
-    "time",
-    "sometime",
-    "well",
-    "soon",
-    "shortly",
-    "right",
-    "precisely",
-];
+const AT: [&str; 12] =
+    ["at", "say", "maybe", "perhaps", "probably", "like", "exactly", "just", "well", "soon", "shortly", "precisely"];
 
 /// The preposition before a time: its bound, whether "around" was said, and where the time begins.
 fn bound(cursor: Cursor<'_>, at: usize) -> (Option<Bound>, bool, usize) {
@@ -204,6 +193,8 @@ fn bound(cursor: Cursor<'_>, at: usize) -> (Option<Bound>, bool, usize) {
         let word = cursor.word(next);
         match word {
             word if APPROXIMATELY.contains(&word) => around = true,
+            // "at like five", but "I'd like five".
+            "like" if next == at => return (bound, around, next),
             word if AT.contains(&word) => bound = bound.or(Some(Bound::At)),
             "by" => bound = Some(Bound::By),
             "before" => bound = Some(Bound::Before),
@@ -229,6 +220,10 @@ pub fn item(cursor: Cursor<'_>, at: usize) -> Option<(Item, usize)> {
         Ok(found) => found,
         Err(next) => return Some((Item::Bad, next)),
     };
+    // "in 5" may be minutes.
+    if found.bare && start == at && cursor.word_before(at) == "in" {
+        return None;
+    }
     if found.bare && !bare_is_time(cursor, at, found.next) {
         return None;
     }

@@ -35,6 +35,8 @@ fn element(cursor: Cursor<'_>, at: usize, token: &Token, before: &[Element]) -> 
     }
     let element = match token {
         Token::Word(word) => Element::Word(word.clone()),
+        // A telephone number or the like.
+        Token::Number(number) if number.digits >= 5 => Element::Word("digits".to_owned()),
         Token::Number(_) | Token::Ordinal(_) | Token::Decimal(..) | Token::Date(..) | Token::Face { .. } => {
             Element::Quantity
         }

@@ -1,61 +1,18 @@
 //! Owns what asks for no more calls.
 
 use super::cursor::Cursor;
+use super::lexicon::Words;
 use super::tokens::Token;
 
-const CALLS: &[&str] = &[
-    "call",
-    "calling",
-    "ring",
-    "ringing",
-    "phone",
-    "phoning",
-    "contact",
-    "contacting",
-    "bother",
-    "bothering",
-    "disturb",
-    "disturbing",
-    "dial",
-    "dialing",
-    "dialling",
-    "harass",
-    "harassing",
-    "pester",
-    "pestering",
-    "calls",
-    "telephone",
-    "telephoning",
-    "annoying",
-    "spamming",
-    "spam",
-    "trouble",
-    "troubling",
-    "called",
-    "contacted",
-    "reach",
-    "cold",
-    "communication",
-    "communications",
-    "messaging",
-];
-const FOREVER: &[&str] = &["again", "ever", "anymore", "future", "forever", "whatsoever"];
-const LISTS: &[&str] = &[
-    "list",
-    "lists",
-    "database",
-    "system",
-    "records",
-    "record",
-    "register",
-    "contacts",
-    "file",
-    "files",
-    "books",
-    "directory",
-    "data",
-];
-const MINE: &[&str] = &["me", "my", "us", "our", "this", "number", "mine"];
+const CALLS: Words = Words(
+    "call calling ring ringing phone phoning contact contacting bother bothering disturb disturbing dial \
+     dialing dialling harass harassing pester pestering calls telephone telephoning annoying spamming spam \
+     trouble troubling called contacted reach cold communication communications messaging",
+);
+const FOREVER: Words = Words("again ever anymore future forever whatsoever");
+const LISTS: Words =
+    Words("list lists database system records record register contacts file files books directory data");
+const MINE: Words = Words("me my us our this mine");
 
 /// How far a phrase asks for no more calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,12 +44,14 @@ pub fn read(tokens: &[Token]) -> OptOut {
     found
 }
 
-fn any(cursor: Cursor<'_>, from: usize, to: usize, words: &[&str]) -> Option<usize> {
-    (from..to).find(|&at| words.contains(&cursor.word(at)))
+fn any(cursor: Cursor<'_>, from: usize, to: usize, words: Words) -> Option<usize> {
+    (from..to).find(|&at| words.contains(cursor.word(at)))
 }
 
+/// Whether a "not" stands shortly before, in the same breath.
 fn negated(cursor: Cursor<'_>, at: usize) -> bool {
-    (1..=3).any(|back| at.checked_sub(back).is_some_and(|at| matches!(cursor.word(at), "not" | "never")))
+    let mut before = (at.saturating_sub(3)..at).rev().map(|at| cursor.word(at)).take_while(|word| !word.is_empty());
+    before.any(|word| matches!(word, "not" | "never"))
 }
 
 /// "stop calling", "quit bothering me", "no more calls".
@@ -100,7 +59,7 @@ fn ceases(cursor: Cursor<'_>, at: usize, end: usize) -> bool {
     let near = |from: usize, gap: usize| any(cursor, from, end.min(from + gap), CALLS).is_some();
     match cursor.word(at) {
         "stop" | "quit" | "cease" => {
-            let alone = (0..cursor.0.len()).all(|other| other == at || FILL.contains(&cursor.word(other)));
+            let alone = (0..cursor.0.len()).all(|other| other == at || FILL.contains(cursor.word(other)));
             !negated(cursor, at) && cursor.word(at + 1) != "by" && (near(at + 1, 4) || alone)
         }
         "no" if matches!(cursor.word(at + 1), "more" | "further" | "longer") => near(at + 2, 6),
@@ -119,13 +78,13 @@ fn ceases(cursor: Cursor<'_>, at: usize, end: usize) -> bool {
         "on" | "to" | "onto" => {
             ["the", "your"].iter().any(|word| cursor.word(at + 1) == *word) && cursor.is(at + 2, "do not call")
         }
-        "withdraw" | "revoke" => any(cursor, at, end, &["consent", "permission"]).is_some(),
+        "withdraw" | "revoke" => any(cursor, at, end, Words("consent permission")).is_some(),
         "lose" | "forget" => cursor.is(at + 1, "my number") || cursor.is(at + 1, "this number"),
         _ => false,
     }
 }
 
-const FILL: &[&str] = &["please", "just", "now", "it", "this", "okay", "", "sir", "yes", "hey", "stop", "i", "said"];
+const FILL: Words = Words("please just now it this okay sir yes hey stop i said");
 
 /// "take me off your list", "delete my number".
 fn erases(cursor: Cursor<'_>, at: usize, end: usize) -> bool {
@@ -153,15 +112,18 @@ fn erases(cursor: Cursor<'_>, at: usize, end: usize) -> bool {
     if !verb || negated(cursor, at) {
         return false;
     }
+    let passive = cursor.word(at).ends_with('d');
+    let before = at.saturating_sub(4);
+    if passive
+        && any(cursor, before, at, Words("my me")).is_some()
+        && any(cursor, before, at, Words("number name be")).is_some()
+    {
+        return true;
+    }
     let mine = any(cursor, at + 1, end.min(at + 4), MINE).is_some();
-    let number = any(
-        cursor,
-        at + 1,
-        end.min(at + 6),
-        &["number", "details", "name", "data", "contact", "information", "info", "entry"],
-    );
+    let number = any(cursor, at + 1, end.min(at + 6), Words("number details name data contact information info entry"));
     let list = any(cursor, at + 1, end, LISTS).is_some();
-    let off = any(cursor, at + 1, end, &["off", "from"]).is_some();
+    let off = any(cursor, at + 1, end, Words("off from")).is_some();
     match cursor.word(at) {
         "take" | "get" | "cross" | "drop" | "strike" => {
             mine && off
@@ -182,9 +144,7 @@ fn refuses(cursor: Cursor<'_>, at: usize, end: usize) -> bool {
     if !matches!(cursor.word(at), "not" | "never" | "longer" | "nor") {
         return false;
     }
-    let Some(want) =
-        any(cursor, at + 1, end.min(at + 4), &["want", "wish", "like", "need", "care", "desire", "interested"])
-    else {
+    let Some(want) = any(cursor, at + 1, end.min(at + 4), Words("want wish like need care desire interested")) else {
         return false;
     };
     if cursor.is(want + 1, "to hear from") {
@@ -202,62 +162,19 @@ fn refuses(cursor: Cursor<'_>, at: usize, end: usize) -> bool {
 /// "If you call me again I will complain".
 fn threatens(cursor: Cursor<'_>, at: usize, end: usize) -> bool {
     cursor.word(at) == "you"
-        && CALLS.contains(&cursor.word(at + 1))
+        && CALLS.contains(cursor.word(at + 1))
         && cursor.is(at + 2, "me again")
-        && any(cursor, 0, end, &["report", "complain", "complaint", "police", "sue", "lawyer", "block", "legal"])
-            .is_some()
+        && any(cursor, 0, end, Words("report complain complaint police sue lawyer block legal")).is_some()
 }
 
 /// Whether only some times are refused: "before 10", "at night", "when I work".
 fn restricted(cursor: Cursor<'_>, from: usize, end: usize) -> bool {
-    let limits = [
-        "before",
-        "until",
-        "till",
-        "after",
-        "when",
-        "while",
-        "now",
-        "early",
-        "late",
-        "today",
-        "tomorrow",
-        "tonight",
-        "at",
-        "during",
-        "between",
-        "in",
-        "on",
-        "by",
-        "this",
-        "if",
-        "from",
-        "unless",
-        "because",
-        "around",
-        "so",
-        "morning",
-        "evening",
-        "afternoon",
-        "night",
-        "next",
-        "without",
-        "as",
-        "too",
-        "always",
-        "twice",
-        "for",
-        "over",
-        "monday",
-        "tuesday",
-        "wednesday",
-        "thursday",
-        "friday",
-        "saturday",
-        "sunday",
-        "lunch",
-    ];
-    (from..end).any(|at| limits.contains(&cursor.word(at)) && !this_number(cursor, at))
+    let limits = Words(
+        "before until till after when while now early late today tomorrow tonight at during between in on by this if from unless because around so morning evening afternoon night next without as too always twice for over monday tuesday wednesday thursday friday saturday sunday lunch",
+    );
+    let from_you =
+        |at: usize| cursor.word(at) == "from" && matches!(cursor.word(at + 1), "you" | "your" | "this" | "the");
+    (from..end).any(|at| limits.contains(cursor.word(at)) && !this_number(cursor, at) && !from_you(at))
 }
 
 /// "on this number", "in future", "at all" restrict nothing.
@@ -285,14 +202,13 @@ fn forbids(cursor: Cursor<'_>, at: usize, end: usize) -> OptOut {
     if !matches!(negation, "not" | "never" | "nobody" | "stop") || negation == "stop" {
         return OptOut::No;
     }
-    let gap = [
-        "you", "ever", "dare", "please", "even", "try", "to", "bother", "be", "keep", "should", "must", "people",
-        "guys", "just", "again", "want", "and", "make", "anyone", "cold",
-    ];
+    let gap = Words(
+        "you ever dare please even try to bother be keep should must people guys just again want and make anyone cold",
+    );
     let verb = (at + 1..end).find(|&at| {
-        !gap.contains(&cursor.word(at)) || cursor.word(at) == "bother" && !CALLS.contains(&cursor.word(at + 1))
+        !gap.contains(cursor.word(at)) || cursor.word(at) == "bother" && !CALLS.contains(cursor.word(at + 1))
     });
-    let Some(verb) = verb.filter(|&verb| CALLS.contains(&cursor.word(verb)) && cursor.word(verb) != "reach") else {
+    let Some(verb) = verb.filter(|&verb| CALLS.contains(cursor.word(verb)) && cursor.word(verb) != "reach") else {
         return OptOut::No;
     };
     let helper = cursor.word_before(at);
@@ -304,12 +220,13 @@ fn forbids(cursor: Cursor<'_>, at: usize, end: usize) -> OptOut {
     }
     let command = matches!(helper, "" | "do" | "must" | "should" | "please" | "and" | "you" | "can" | "may" | "just")
         || negation != "not"
-        || at == 0;
+        || at == 0
+        || (cursor.word(at + 1) == "to" && any(cursor, 0, at, Words("asked told said ask tell want")).is_some());
     if !command {
         return OptOut::No;
     }
-    let limits = ["before", "until", "till", "early", "late", "hour", "unless", "when", "while"];
-    let limited = any(cursor, verb + 1, end, &limits).is_some();
+    let limits = Words("before until till early late hour unless when while");
+    let limited = any(cursor, verb + 1, end, limits).is_some();
     let always = any(cursor, at + 1, end, FOREVER).is_some_and(|found| found != verb)
         || (verb..end).any(|at| {
             cursor.is(at, "any more")

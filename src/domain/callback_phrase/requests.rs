@@ -2,7 +2,7 @@
 
 use super::clauses::Clause;
 use super::items::Element;
-use super::lexicon;
+use super::lexicon::{self, Words};
 
 /// What a clause says about calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,126 +16,20 @@ pub enum Request {
 }
 
 /// Words that may stand before the verb of a request.
-const BEFORE: &[&str] = &[
-    "can",
-    "could",
-    "will",
-    "would",
-    "should",
-    "may",
-    "might",
-    "shall",
-    "must",
-    "do",
-    "to",
-    "want",
-    "need",
-    "like",
-    "prefer",
-    "appreciate",
-    "request",
-    "have",
-    "ask",
-    "tell",
-    "get",
-    "let",
-    "it",
-    "is",
-    "be",
-    "if",
-    "someone",
-    "somebody",
-    "anyone",
-    "anybody",
-    "one",
-    "feel",
-    "possible",
-    "i",
-    "me",
-    "we",
-    "us",
-    "your",
-    "try",
-    "give",
-    "drop",
-    "how",
-    "about",
-    "what",
-    "am",
-    "are",
-    "not",
-    "never",
-    "up",
-    "back",
-    "pm",
-    "does",
-    "don",
-    "grateful",
-    "glad",
-    "appreciated",
-    "because",
-    "but",
-    "as",
-    "wait",
-    "waiting",
-    "expect",
-    "expecting",
-    "await",
-    "missed",
-    "quick",
-    "set",
-    "help",
-    "with",
-    "off",
-    "go",
-    "ahead",
-    "when",
-    "ever",
-    "even",
-    "more",
-    "team",
-    "agent",
-    "manager",
-    "care",
-    "plan",
-    "hope",
-    "suggest",
-    "recommend",
-    "wish",
-    "require",
-    "able",
-    "while",
-    "got",
-    "has",
-    "from",
-    "by",
-    "idea",
-    "way",
-    "thing",
-    "option",
-    "bet",
-    "guess",
-    "think",
-    "again",
-    "unable",
-    "cannot",
-    "now",
-    "busy",
-    "put",
-    "take",
-    "receive",
-    "us",
-    "phone",
-    "video",
-    "follow",
-    "make",
-    "keep",
-    "sure",
-];
+const BEFORE: Words = Words(
+    "can could will would should may might shall must do to want need like prefer appreciate request have ask \
+     tell get let it is be if someone somebody anyone anybody one feel possible i me we us your try give drop \
+     how about what am are not never up back pm does don grateful glad appreciated because but as wait \
+     waiting expect expecting await missed quick set help with off go ahead when ever even more team \
+     supervisor senior colleague representative rep executive specialist person advisor adviser department \
+     sales support agent manager care plan hope suggest recommend wish require able while got has from by \
+     idea way thing option bet guess think again unable cannot now busy put take receive phone video follow \
+     make keep sure",
+);
 
 fn allowed(word: &str) -> bool {
-    BEFORE.contains(&word)
-        || [lexicon::FILLERS, lexicon::PREPOSITIONS, lexicon::OFFERS].iter().any(|list| list.contains(&word))
+    BEFORE.contains(word)
+        || [lexicon::FILLERS, lexicon::PREPOSITIONS, lexicon::OFFERS].iter().any(|list| list.contains(word))
         || lexicon::is_call_verb(word)
 }
 
@@ -177,7 +71,7 @@ fn verb(clause: &Clause, at: usize) -> Request {
     if matches!(previous, "my" | "the" | "on" | "in" | "your" | "by" | "this") || (word == "make" && next != "it") {
         return Request::None;
     }
-    let talk = lexicon::TALK_VERBS.contains(&word);
+    let talk = lexicon::TALK_VERBS.contains(word);
     if word == "touch" && next != "base" || word == "follow" && next != "up" || word == "set" && next == "off" {
         return Request::None;
     }
@@ -190,14 +84,14 @@ fn verb(clause: &Clause, at: usize) -> Request {
         ["want", "need", "like", "prefer", "appreciate", "request", "rather", "expect", "hope", "wish", "suggest"];
     let wished = wishes.iter().any(|wish| has(wish)) && (has("you") || has("someone") || has("somebody"));
     let mine = has("i") || has("we") && !talk;
-    let told = mine && !wished && !talk && !(lexicon::ARRANGE_VERBS.contains(&word) && (has("can") || has("could")));
+    let told = mine && !wished && !talk && !(lexicon::ARRANGE_VERBS.contains(word) && (has("can") || has("could")));
     // "you keep calling me", "who is calling".
     let going_on = word.ends_with("ing") && ["are", "is", "am", "been", "keep", "who"].iter().any(|word| has(word));
     if told || going_on && word != "talking" {
         return Request::Told;
     }
     // "happy to talk", "let us keep it", but not "keep well".
-    let arranges = lexicon::ARRANGE_VERBS.contains(&word)
+    let arranges = lexicon::ARRANGE_VERBS.contains(word)
         && !matches!(next, "it" | "me" | "a" | "this" | "that" | "us" | "the" | "");
     if arranges { Request::None } else { Request::Asked }
 }
@@ -250,10 +144,10 @@ fn object(clause: &Clause, at: usize, talk: bool) -> bool {
         "you" | "your" | "u" | "him" | "her" | "them" | "his" | "their" => false,
         "my" | "the" | "this" | "our" => {
             let noun = clause.word(next + 1);
-            noun.is_empty() || lexicon::PHONES.contains(&noun) || (!talk && lexicon::is_known(noun))
+            noun.is_empty() || lexicon::PHONES.contains(noun) || (!talk && lexicon::is_known(noun))
         }
         word if talk && to_someone => matches!(word, "me" | "us" | "someone" | "somebody" | ""),
         "" | "me" | "us" | "it" | "anyone" => true,
-        word => lexicon::is_known(word) || talk || !lexicon::CALL_VERBS.contains(&clause.word(at)),
+        word => lexicon::is_known(word) || talk || !lexicon::CALL_VERBS.contains(clause.word(at)),
     }
 }

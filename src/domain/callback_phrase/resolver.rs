@@ -107,6 +107,8 @@ impl Spec {
     /// Whether what was said goes together.
     fn fits(&self) -> bool {
         let timed = self.when.is_some() || self.part.is_some();
+        // "later tomorrow" says no more than "tomorrow", and less than we need.
+        let later = !self.later || timed || self.span.is_some() || self.days.iter().all(|day| *day == Day::In(0));
         let weekdays = self.days.iter().any(|day| matches!(day, Day::Weekday(_)));
         let weekend_day = self.days.iter().any(|day| matches!(day, Day::Weekday(Weekday::Sat | Weekday::Sun)));
         let span_alone =
@@ -114,7 +116,13 @@ impl Spec {
         let week = !self.next_week || weekdays || !timed;
         let weekend = !self.weekend || weekend_day || (!timed && self.days.is_empty());
         let same = !self.same_time || (!timed && (!self.days.is_empty() || self.next_week) && !self.weekend);
-        span_alone && week && weekend && same && (!self.this_week || weekdays) && !(self.next_week && self.weekend)
+        later
+            && span_alone
+            && week
+            && weekend
+            && same
+            && (!self.this_week || weekdays)
+            && !(self.next_week && self.weekend)
     }
 }
 
@@ -152,7 +160,7 @@ impl Resolver<'_> {
         if let Some((part, this)) = spec.part {
             return self.part(part, this, day);
         }
-        if let Some(day) = day {
+        if let Some(day) = day.filter(|_| !spec.later) {
             return self.days(day, 1, Grain::Day);
         }
         if spec.next_week {
@@ -191,15 +199,24 @@ impl Resolver<'_> {
 
     /// The one day that all named days agree on; `Some(None)`: no day was named.
     fn day(&self, spec: &Spec) -> Option<Option<NaiveDate>> {
+        let dated = spec.days.iter().any(|day| matches!(day, Day::Date { .. } | Day::OfMonth { .. }));
         let mut found = None;
-        let weekday_later = spec.next_week;
         for day in &spec.days {
-            once(&mut found, self.date(*day, weekday_later)?)?;
+            match day {
+                // "Friday the 25th": checked below.
+                Day::Weekday(_) if dated => {}
+                day => once(&mut found, self.date(*day, spec.next_week)?)?,
+            }
         }
-        let this_sunday = self.next_monday()?.pred_opt()?;
-        let out =
-            found.is_some_and(|day| (spec.this_week && day > this_sunday) || (spec.next_week && day <= this_sunday));
-        (!out).then_some(found)
+        let mut weekdays =
+            spec.days.iter().filter_map(|day| if let Day::Weekday(day) = day { Some(*day) } else { None });
+        let sunday = self.next_monday()?.pred_opt()?;
+        let fits = found.is_none_or(|day| {
+            (!dated || weekdays.all(|weekday| day.weekday() == weekday))
+                && !(spec.this_week && day > sunday)
+                && !(spec.next_week && (day <= sunday || (day - sunday).num_days() > 7))
+        });
+        fits.then_some(found)
     }
 
     fn date(&self, day: Day, next_week: bool) -> Option<NaiveDate> {

@@ -1,0 +1,178 @@
+//! Owns which statements offer a time for the call: those that ask for a call, call a time good, or are nothing but a
+//! time.
+
+use super::clauses::{Clause, Opening};
+use super::items::{Element, Item, Part};
+use super::lexicon;
+use super::requests::{self, Request};
+
+/// What a clause does with its times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// No time in it.
+    Nothing,
+    /// Its times are told, not offered.
+    Told,
+    /// A call is asked for, or a time is called good.
+    Offer,
+    /// Nothing but a time.
+    Bare,
+}
+
+/// A bare time can be the head of the statement behind it: "tomorrow I'm travelling".
+pub fn settle(clauses: &[Clause], verdicts: &[Verdict], index: usize) -> Verdict {
+    let clause = &clauses[index];
+    if verdicts[index] != Verdict::Bare {
+        return verdicts[index];
+    }
+    let part_alone = clause.elements.len() == 1
+        && matches!(
+            clause.elements[0],
+            Element::Item(Item::Part(Part::Morning | Part::Afternoon | Part::Evening, false))
+        );
+    let unknown = |clause: &Clause| clause.words().any(|word| !lexicon::is_known(word));
+    let others = clauses.len() > 1
+        && verdicts.iter().enumerate().all(|(other, verdict)| other == index || *verdict == Verdict::Nothing);
+    if index == 0
+        && part_alone
+        && others
+        && clauses[1..].iter().any(|clause| unknown(clause) || clause.says(&["who", "is"]))
+    {
+        return Verdict::Told;
+    }
+    // "I'm not free on Monday, Tuesday": one more of the same, or the offer?
+    let before = index.checked_sub(1).map(|before| &clauses[before]);
+    let same = before.is_some_and(|before| same_kind(before, clause) && verdicts[index - 1] == Verdict::Told);
+    if same && clause.opening == Opening::Comma {
+        return Verdict::Told;
+    }
+    let Some(next) = clauses.get(index + 1) else { return Verdict::Bare };
+    let subject = matches!(next.word(0), "i" | "we" | "he" | "she" | "they" | "it" | "there" | "that");
+    if !subject || clause.says(&["please", "kindly", "only"]) {
+        return Verdict::Bare;
+    }
+    let ready = [
+        "awake",
+        "up",
+        "free",
+        "available",
+        "ready",
+        "waiting",
+        "home",
+        "back",
+        "done",
+        "finished",
+        "here",
+        "around",
+        "reachable",
+        "expecting",
+        "able",
+    ];
+    let positive = next.says(&ready)
+        || verdicts[index + 1] == Verdict::Offer
+        || next.says_any(lexicon::OFFERS) && !next.says(&["not", "only"]);
+    let negative = next.says(&["not", "never", "busy", "unavailable"]) && !next.items().any(|item| item == Item::Now);
+    let about_now = next.items().any(|item| item == Item::Now);
+    let later = next.says(&["will", "would"]) || matches!(next.word(0), "it" | "that" | "there");
+    let fine = match next.opening {
+        Opening::Soft => !negative && (positive || about_now),
+        Opening::Comma => !negative && (positive || about_now || !later),
+        Opening::Stop | Opening::Joined => true,
+    };
+    if fine { Verdict::Bare } else { Verdict::Told }
+}
+
+fn same_kind(one: &Clause, other: &Clause) -> bool {
+    let kinds = |clause: &Clause| clause.items().filter(|item| *item != Item::Now).map(kind).collect::<Vec<_>>();
+    kinds(one).last() == kinds(other).last() && kinds(other).len() == 1 && kinds(one).last().is_some()
+}
+
+/// What excludes one another in one offer.
+pub fn kind(item: Item) -> u8 {
+    match item {
+        Item::Day(_) | Item::NextWeek | Item::ThisWeek | Item::Weekend => 0,
+        Item::When(_) | Item::SameTime => 1,
+        Item::Part(..) => 2,
+        Item::Span(_) | Item::BareSpan(_) => 3,
+        Item::Later | Item::Bound(_) | Item::Now | Item::Past | Item::Habit | Item::Bad => 4,
+    }
+}
+
+/// Weighs a clause by itself.
+pub fn verdict(clause: &Clause) -> Verdict {
+    if clause.items().next().is_none() {
+        return Verdict::Nothing;
+    }
+    if clause.items().any(|item| matches!(item, Item::Past | Item::Habit))
+        || clause.says_any(lexicon::PAST) && !gap(clause)
+    {
+        return Verdict::Told;
+    }
+    let first = clause.words().find(|word| !lexicon::FILLERS.contains(word)).unwrap_or("");
+    let asks = matches!(first, "who" | "why" | "where" | "which" | "what" | "how");
+    let subordinate =
+        matches!(first, "when" | "while" | "unless" | "whenever" | "if" | "because" | "since" | "although");
+    if asks || subordinate {
+        return Verdict::Told;
+    }
+    match requests::read(clause) {
+        Request::Told => return Verdict::Told,
+        Request::Asked => return Verdict::Offer,
+        Request::None => {}
+    }
+    if offers_time(clause) {
+        return Verdict::Offer;
+    }
+    let allowed = |word: &str| {
+        lexicon::FILLERS.contains(word)
+            || lexicon::PREPOSITIONS.contains(word)
+            || matches!(word, "not" | "it" | "latest" | "earliest" | "wait" | "mean" | "i" | "make" | "give" | "me")
+    };
+    let speaks = clause.says(&["i", "it", "me"]) && !clause.says(&["mean", "make", "give"]);
+    if clause.words().all(allowed) && !speaks { Verdict::Bare } else { Verdict::Told }
+}
+
+/// "I've got a gap at 3": here "got" is no past.
+fn gap(clause: &Clause) -> bool {
+    clause.says(&["gap", "slot", "window", "time", "free"])
+        && clause.words().filter(|word| lexicon::PAST.contains(word)).all(|word| word == "got")
+}
+
+/// Whether a time is called good in words that we know up to it.
+fn offers_time(clause: &Clause) -> bool {
+    let is_item = |element: &Element| matches!(element, Element::Item(item) if *item != Item::Now);
+    let Some(last) = clause.elements.iter().rposition(is_item) else { return false };
+    let known = |element: &Element| match element {
+        Element::Word(word) => lexicon::is_known(word) && !lexicon::OTHERS.contains(word),
+        Element::Quantity => false,
+        _ => true,
+    };
+    if !clause.elements[..last].iter().all(known) {
+        return false;
+    }
+    let after = clause.elements[last..].iter().all(known);
+    (0..clause.elements.len()).any(|at| {
+        let before = at.checked_sub(1).map_or("", |at| clause.word(at));
+        match clause.word(at) {
+            "about" | "okay" => at == 0 || matches!(before, "is" | "be" | "it" | "") || at > last,
+            // "it's about": no.
+            "do" | "manage" => {
+                matches!(before, "can" | "could" | "us" | "will" | "would" | "might" | "may")
+                    || (before == "we" && clause.says(&["can", "could", "shall"]))
+            }
+            "work" => {
+                let before_time = at > last && clause.says(&["would", "will", "does", "can", "could", "might"]);
+                let helpers = ["would", "will", "could", "might", "may", "can", "should", "does", "it", "that"];
+                before_time || helpers.contains(&before)
+            }
+            "like" => matches!(before, "would" | "i"),
+            "make" => clause.word(at + 1) == "it",
+            "only" => clause.word(at + 1) == "time" || clause.word(at + 1) == "free",
+            "time" => clause.says(&["have", "got"]) && at < last && after,
+            "open" => before == "am" && after,
+            "say" => true,
+            "around" | "here" => matches!(before, "am" | "be") && after,
+            word => lexicon::OFFERS.contains(word),
+        }
+    })
+}

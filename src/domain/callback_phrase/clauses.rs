@@ -103,7 +103,7 @@ const HOLD_VERB: Words = Words(
      us a an the your my our another this that no any one these those conference video for of from by someone \
      somebody anyone anybody everybody everyone nobody never ever just only again please kindly about than is \
      are am better best good keep stop mind try always also phone more further quick missed and or then in on \
-     at up them with have be cannot quit don me been get who next",
+     at them with have be cannot quit don me been get who next",
 );
 
 fn soft_opening(elements: &[Element], at: usize, word: &str, current: &Clause) -> Option<Opening> {
@@ -131,7 +131,7 @@ fn soft_opening(elements: &[Element], at: usize, word: &str, current: &Clause) -
     let held = HOLD_SUBJECT.contains(before);
     let subject = matches!(word, "i" | "we" | "he" | "she" | "they")
         || (matches!(word, "it" | "there" | "that") && matches!(next, "is" | "will" | "would"))
-        || (word == "you" && matches!(next, "can" | "could" | "may" | "should" | "must"));
+        || (word == "you" && (matches!(next, "can" | "could" | "may" | "should" | "must") || next == "call"));
     if subject && !held && (has_item || has_call || (word == "you" && has_content)) {
         return Some(Opening::Soft);
     }
@@ -140,7 +140,7 @@ fn soft_opening(elements: &[Element], at: usize, word: &str, current: &Clause) -
     if (question || request) && has_content && !matches!(before, "when" | "what" | "time" | "and" | "so") {
         return Some(Opening::Soft);
     }
-    let verb = lexicon::CALL_VERBS.contains(word) && !word.ends_with("ing")
+    let verb = lexicon::CALL_VERBS.contains(word) && !lexicon::is_gerund(word)
         || matches!(word, "give" | "drop") && next == "me"
         || word == "get" && matches!(next, "me" | "back" | "in" | "hold")
         || matches!(word, "please" | "kindly") && lexicon::CALL_VERBS.contains(next);

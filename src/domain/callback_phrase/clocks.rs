@@ -196,7 +196,8 @@ fn bound(cursor: Cursor<'_>, at: usize) -> (Option<Bound>, bool, usize) {
             // "at like five", but "I'd like five".
             "like" if next == at => return (bound, around, next),
             word if AT.contains(&word) => bound = bound.or(Some(Bound::At)),
-            "by" => bound = Some(Bound::By),
+            "by" | "latest" => bound = Some(Bound::By),
+            "earliest" => bound = Some(Bound::After),
             "before" => bound = Some(Bound::Before),
             "after" | "post" | "past" if bound == Some(Bound::Until) => {}
             "after" | "post" | "past" => bound = Some(Bound::After),
@@ -264,7 +265,8 @@ fn bare_is_time(cursor: Cursor<'_>, at: usize, next: usize) -> bool {
     let strong = matches!(cursor.word(at), "at" | "around" | "by" | "after" | "before" | "till" | "until" | "post");
     let before = at.checked_sub(1).and_then(|at| cursor.token(at));
     let currency = cursor.word_before(at) == "currency" || cursor.word_before(at) == "number";
-    !currency && known(cursor.token(next)) && (strong || known(before))
+    let some_of = cursor.word(next) == "of";
+    !currency && !some_of && known(cursor.token(next)) && (strong || known(before))
 }
 
 /// "between 2 and 4", "from 10 to 11:30", "2 to 4", "5-6 pm".

@@ -108,7 +108,9 @@ fn quantity(cursor: Cursor<'_>, at: usize) -> Option<(Quantity, usize)> {
         "quarter" => return fraction(15, article(of(start + 1))),
         "couple" => return Some((Quantity::Halves(4), cursor.skip(of(start + 1), &["more"]))),
         "few" => return Some((Quantity::Few, cursor.skip(of(start + 1), &["more"]))),
-        "several" | "many" | "some" if start == at => return Some((Quantity::Bad, start + 1)),
+        "several" | "many" | "some" if start == at && cursor.word(at + 1) != "day" => {
+            return Some((Quantity::Bad, start + 1));
+        }
         _ if start > at => return Some((Quantity::Halves(2), start)),
         _ => {}
     }
@@ -116,9 +118,13 @@ fn quantity(cursor: Cursor<'_>, at: usize) -> Option<(Quantity, usize)> {
         let halves = whole.checked_mul(2).filter(|_| *tenth == 5).and_then(|whole| whole.checked_add(1));
         return Some((halves.map_or(Quantity::Bad, Quantity::Halves), at + 1));
     }
-    let number = cursor.number(at)?;
+    // "1530 hours" is a clock time.
+    let number = cursor.number(at).filter(|number| number.value < 100)?;
     if number.value == 3 && matches!(cursor.word(at + 1), "quarter" | "quarters") {
         return fraction(45, article(of(at + 2)));
+    }
+    if cursor.is(at + 1, "and a quarter") {
+        return fraction(number.value * 60 + 15, at + 4);
     }
     let halves = number.value.checked_mul(2).map_or(Quantity::Bad, Quantity::Halves);
     if cursor.is(at + 1, "and a half") {
@@ -130,7 +136,8 @@ fn quantity(cursor: Cursor<'_>, at: usize) -> Option<(Quantity, usize)> {
     if joined && cursor.number(at + 2).is_some() && unit(cursor.word(at + 3)).is_some() {
         return Some((Quantity::Bad, at + 3));
     }
-    if cursor.number(at + 1).is_some() && unit(cursor.word(at + 2)).is_some() && number.digits == 0 {
+    let is_small = number.digits == 0 && number.value < 13 && !number.zero;
+    if cursor.number(at + 1).is_some() && unit(cursor.word(at + 2)).is_some() && is_small {
         return Some((Quantity::Bad, at + 2));
     }
     Some((halves, cursor.skip(at + 1, &["more", "odd", "full", "whole"])))

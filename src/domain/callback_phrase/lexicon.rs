@@ -30,7 +30,7 @@ pub const OFFERS: Words = Words(
     "free available works suits suit fine good better best great perfect okay convenient ideal preferable \
      prefer preferred reachable possible feasible doable lovely nice awesome excellent brilliant easier \
      easiest safer gap slot window awake howabout say make does happy comfortable manageable only open able \
-     fab wonderful super sounds",
+     fab wonderful super sounds sound",
 );
 
 /// Words that a sentence of offers is made of, and that offer nothing alone.
@@ -42,12 +42,13 @@ pub const NEUTRAL: Words = Words(
      works mind everyone anyone regarding while since till until between before after same morning afternoon \
      evening noon lunch tonight night today tomorrow monday tuesday wednesday thursday friday saturday sunday \
      next later now end earliest latest onward early late january february march april june july august \
-     september october november december weekend otherwise howabout what wait mean another",
+     september october november december weekend otherwise howabout what wait mean another whole entire bad busy impossible inconvenient \
+     difficult tough tricky unavailable unable",
 );
 
 /// Verbs of calling that take whom to call.
 pub const CALL_VERBS: Words = Words(
-    "call ring phone dial buzz telephone contact reach try catch calling ringing phoning contacting trying \
+    "call disturb bother ring phone dial buzz telephone contact reach try catch calling ringing phoning contacting trying \
      reaching follow revert return circle",
 );
 
@@ -98,4 +99,9 @@ pub fn is_known(word: &str) -> bool {
 /// Whether a call or a talk is asked for by the verb.
 pub fn is_call_verb(word: &str) -> bool {
     CALL_VERBS.contains(word) || TALK_VERBS.contains(word) || ARRANGE_VERBS.contains(word)
+}
+
+/// "calling", but not "ring".
+pub fn is_gerund(word: &str) -> bool {
+    word.ends_with("ing") && word != "ring"
 }

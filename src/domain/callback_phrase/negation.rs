@@ -7,13 +7,23 @@ use super::verdicts::kind;
 
 /// "no" before a time or a call turns it down; else it only answers.
 pub fn no_before_time(clause: &Clause, at: usize) -> bool {
-    clause.word(at) == "no"
-        && matches!(clause.word(at + 1), "calls" | "call" | "good" | "point" | "use" | "chance" | "way")
+    clause.word(at) == "no" && matches!(clause.word(at + 1), "calls" | "good" | "point" | "use" | "chance" | "way")
+}
+
+/// "busy today", "today is bad".
+pub fn is_bad(word: &str) -> bool {
+    matches!(
+        word,
+        "bad" | "busy" | "impossible" | "inconvenient" | "difficult" | "tough" | "tricky" | "unavailable" | "unable"
+    )
 }
 
 /// "tomorrow is not good", "5 is too late": words that turn down what stands before them.
 pub fn turns_down_before(clause: &Clause, at: usize) -> bool {
     let (word, next) = (clause.word(at), clause.word(at + 1));
+    if is_bad(word) {
+        return true;
+    }
     if word == "too" && matches!(next, "early" | "late" | "soon") {
         return true;
     }

@@ -56,6 +56,11 @@ fn unit(word: &str) -> Option<u32> {
     UNITS.iter().position(|&known| known == word).and_then(|index| u32::try_from(index).ok())
 }
 
+/// Whether a word is a small number.
+pub fn is_number(word: &str) -> bool {
+    unit(word).is_some() || tens(word).is_some()
+}
+
 fn tens(word: &str) -> Option<u32> {
     let word = if word == "fourty" { "forty" } else { word };
     TENS.iter().position(|&known| known == word).and_then(|index| u32::try_from(index * 10 + 20).ok())
@@ -96,7 +101,12 @@ fn read(tokens: &[Token], at: usize, before: Option<&Token>) -> (Token, usize) {
         };
     }
     let pronoun = word(at) == "one" && before.is_some_and(|token| BEFORE_PRONOUN.contains(&token.word()));
-    if let (false, Some(value)) = (pronoun, unit(word(at))) {
+    let leading_zero = word(at) == "zero" && unit(word(at + 1)).is_some_and(|unit| (1..=9).contains(&unit));
+    if leading_zero && word(at + 2) != "hundred" {
+        let value = unit(word(at + 1)).unwrap_or_default();
+        return (Token::Number(Number { value, digits: 2, zero: true }), at + 2);
+    }
+    if let (false, false, Some(value)) = (pronoun, leading_zero, unit(word(at))) {
         return larger(tokens, value, 0, at + 1);
     }
     match (ordinal(word(at)), tokens.get(at)) {
@@ -104,7 +114,9 @@ fn read(tokens: &[Token], at: usize, before: Option<&Token>) -> (Token, usize) {
         (Some(value), _) if value != 2 => (Token::Ordinal(value), at + 1),
         (_, Some(Token::Number(number))) => larger(tokens, number.value, number.digits, at + 1),
         _ if word(at) == "hundred" && word(at.wrapping_sub(1)) == "a" => (amount(100, 3), at + 1),
-        (_, Some(Token::Word(word))) if matches!(word.as_str(), "oh" | "o") => zero_minutes(tokens, at, before),
+        (_, Some(Token::Word(word))) if matches!(word.as_str(), "oh" | "o" | "zero") => {
+            zero_minutes(tokens, at, before)
+        }
         (_, token) => (token.cloned().unwrap_or(Token::Stop), at + 1),
     }
 }

@@ -42,6 +42,8 @@ fn told(clause: &Clause, offers: &mut Offers) {
     if clause.items().any(|item| item == Item::Past) || clause.says_any(lexicon::PAST) {
         return;
     }
+    // "Monday, otherwise my wife is in on Tuesday".
+    offers.unclear |= !offers.items.is_empty() && clause.says(&["otherwise", "alternatively", "or"]);
     let own = clause.says(&["i", "we", "not", "busy", "unavailable"]) || clause.words().all(lexicon::is_known);
     let turned_down = clause.says(&["not", "busy", "unavailable", "booked"]);
     for item in clause.items() {
@@ -130,7 +132,8 @@ impl State {
                     if negation::turns_down_before(clause, at) && taken > 0 {
                         self.drop_last(taken, offers);
                         taken = 0;
-                    } else if matches!(word.as_str(), "not" | "never" | "without" | "unable")
+                    } else if matches!(word.as_str(), "not" | "never" | "without")
+                        || negation::is_bad(word)
                         || negation::no_before_time(clause, at)
                     {
                         negation = Negation::begin(clause, at);
@@ -145,6 +148,8 @@ impl State {
         if !negation.days.is_empty() && !negation.clocks {
             offers.refused_days.append(&mut negation.days);
         }
+        // "tomorrow, but not in the morning".
+        offers.blurred |= negation.clocks;
         offers.day_in_doubt |= !offers.refused_days.iter().all(|day| *day == Day::In(0));
     }
 
@@ -194,7 +199,7 @@ fn unwaited(item: Item, clause: &Clause) -> Item {
                 | "say"
         )
     });
-    if alone && span.minutes != 1 && span.minutes + span.days > 0 { Item::Span(span) } else { Item::Bad }
+    if alone && span.minutes > 1 { Item::Span(span) } else { Item::Bad }
 }
 
 /// A number without a noun: part of a time that we did not understand.

@@ -9,6 +9,11 @@ const CALLS: Words = Words(
      dialing dialling harass harassing pester pestering calls telephone telephoning annoying spamming spam \
      trouble troubling called contacted reach cold communication communications messaging",
 );
+/// Calls as a thing or a habit, not as a command.
+const CALLING: Words = Words(
+    "calls calling ringing phoning contacting bothering disturbing dialing dialling harassing pestering telephoning \
+     annoying spamming spam troubling called contacted communication communications messaging messages",
+);
 const FOREVER: Words = Words("again ever anymore future forever whatsoever");
 const LISTS: Words =
     Words("list lists database system records record register contacts file files books directory data");
@@ -56,14 +61,20 @@ fn negated(cursor: Cursor<'_>, at: usize) -> bool {
 
 /// "stop calling", "quit bothering me", "no more calls".
 fn ceases(cursor: Cursor<'_>, at: usize, end: usize) -> bool {
-    let near = |from: usize, gap: usize| any(cursor, from, end.min(from + gap), CALLS).is_some();
+    // "stop calling", "no more calls"; a bare "call" only directly behind: "no more today, call tomorrow".
+    let near = |from: usize, gap: usize| {
+        any(cursor, from, end.min(from + gap), CALLING).is_some() || CALLS.contains(cursor.word(from))
+    };
     match cursor.word(at) {
         "stop" | "quit" | "cease" => {
-            let alone = (0..cursor.0.len()).all(|other| other == at || FILL.contains(cursor.word(other)));
-            !negated(cursor, at) && cursor.word(at + 1) != "by" && (near(at + 1, 4) || alone)
+            let alone = (0..cursor.0.len())
+                .all(|other| other == at || FILL.contains(cursor.word(other)) || pause(cursor, other));
+            !negated(cursor, at)
+                && cursor.word(at + 1) != "by"
+                && (near(at + 1, 4) || cursor.is(at + 1, "to call") || alone)
         }
         "no" if matches!(cursor.word(at + 1), "more" | "further" | "longer") => near(at + 2, 6),
-        "unsubscribe" | "unsubscribed" | "dnd" | "dnc" => true,
+        "unsubscribe" | "unsubscribed" | "dnd" | "dnc" => !restricted(cursor, at + 1, end),
         "leave" => cursor.is(at + 1, "me alone") || cursor.is(at + 1, "us alone"),
         "opt" | "opting" | "opted" => {
             matches!(cursor.word(at + 1), "out" | "off") || cursor.is(at + 1, "me off") || cursor.is(at + 1, "me out")
@@ -73,7 +84,7 @@ fn ceases(cursor: Cursor<'_>, at: usize, end: usize) -> bool {
             || cursor.is(at, "do not call registry")
             || cursor.is(at, "do not disturb") =>
         {
-            true
+            !restricted(cursor, at + 3, end)
         }
         "on" | "to" | "onto" => {
             ["the", "your"].iter().any(|word| cursor.word(at + 1) == *word) && cursor.is(at + 2, "do not call")
@@ -150,12 +161,16 @@ fn refuses(cursor: Cursor<'_>, at: usize, end: usize) -> bool {
     if cursor.is(want + 1, "to hear from") {
         return true;
     }
-    let Some(call) = any(cursor, want + 1, end.min(want + 8), CALLS) else { return false };
+    let found = any(cursor, want + 1, end.min(want + 8), CALLING);
+    let Some(call) = found.or_else(|| any(cursor, want + 1, end.min(want + 5), Words("call contact"))) else {
+        return false;
+    };
     let between: Vec<&str> = (want + 1..call).map(|at| cursor.word(at)).collect();
-    let more = ["more", "any", "further", "these", "your", "receive", "such"].iter().any(|word| between.contains(word))
-        || any(cursor, call, end, FOREVER).is_some()
-        || cursor.is(call + 1, "any more")
-        || matches!(cursor.word(call), "called" | "contacted");
+    let more =
+        ["more", "any", "further", "these", "your", "receive", "such", "you"].iter().any(|word| between.contains(word))
+            || any(cursor, call, end, FOREVER).is_some()
+            || cursor.is(call + 1, "any more")
+            || matches!(cursor.word(call), "called" | "contacted");
     more && !restricted(cursor, call + 1, end)
 }
 
@@ -165,6 +180,10 @@ fn threatens(cursor: Cursor<'_>, at: usize, end: usize) -> bool {
         && CALLS.contains(cursor.word(at + 1))
         && cursor.is(at + 2, "me again")
         && any(cursor, 0, end, Words("report complain complaint police sue lawyer block legal")).is_some()
+}
+
+fn pause(cursor: Cursor<'_>, at: usize) -> bool {
+    matches!(cursor.token(at), Some(Token::Comma | Token::Stop))
 }
 
 /// Whether only some times are refused: "before 10", "at night", "when I work".
@@ -199,7 +218,7 @@ fn this_number(cursor: Cursor<'_>, at: usize) -> bool {
 /// "don't call me again", "never ring this number", "nobody should call me any more".
 fn forbids(cursor: Cursor<'_>, at: usize, end: usize) -> OptOut {
     let negation = cursor.word(at);
-    if !matches!(negation, "not" | "never" | "nobody" | "stop") || negation == "stop" {
+    if !matches!(negation, "not" | "never" | "nobody") {
         return OptOut::No;
     }
     let gap = Words(
@@ -245,19 +264,9 @@ fn forbids(cursor: Cursor<'_>, at: usize, end: usize) -> OptOut {
             "house", "home", "mobile", "all", "calling",
         ],
     );
-    let pure = object >= end
-        || !matches!(
-            cursor.token(object),
-            Some(
-                Token::Word(_)
-                    | Token::Number(_)
-                    | Token::Ordinal(_)
-                    | Token::Face { .. }
-                    | Token::Date(..)
-                    | Token::Decimal(..)
-            )
-        );
-    let comma_reason = matches!(cursor.token(object), Some(Token::Comma))
-        && matches!(cursor.word(object + 1), "i" | "it" | "because" | "we");
+    let pure = object >= end || pause(cursor, object);
+    // "Don't call me, I'm driving" speaks of now.
+    let comma_reason =
+        cursor.token(object) == Some(&Token::Comma) && matches!(cursor.word(object + 1), "i" | "it" | "because" | "we");
     if pure && !comma_reason && !limited { OptOut::UnlessOffered } else { OptOut::No }
 }

@@ -80,13 +80,25 @@ fn verb(clause: &Clause, at: usize) -> Request {
         return Request::Told;
     }
     let has = |word: &str| words.contains(&word);
-    let wishes =
-        ["want", "need", "like", "prefer", "appreciate", "request", "rather", "expect", "hope", "wish", "suggest"];
+    let wishes = [
+        "want",
+        "need",
+        "like",
+        "prefer",
+        "appreciate",
+        "request",
+        "rather",
+        "expect",
+        "hope",
+        "wish",
+        "suggest",
+        "ask",
+    ];
     let wished = wishes.iter().any(|wish| has(wish)) && (has("you") || has("someone") || has("somebody"));
     let mine = has("i") || has("we") && !talk;
     let told = mine && !wished && !talk && !(lexicon::ARRANGE_VERBS.contains(word) && (has("can") || has("could")));
     // "you keep calling me", "who is calling".
-    let going_on = word.ends_with("ing") && ["are", "is", "am", "been", "keep", "who"].iter().any(|word| has(word));
+    let going_on = lexicon::is_gerund(word) && ["are", "is", "am", "been", "keep", "who"].iter().any(|word| has(word));
     if told || going_on && word != "talking" {
         return Request::Told;
     }

@@ -1,7 +1,7 @@
 //! Owns what a word is: contractions spelled out, spellings made one, and set phrases that mean something else than
 //! their words ("if you don't mind" is no negation).
 
-use super::tokens::Token;
+use super::{numbers, tokens::Token};
 
 /// Contractions, abbreviations and misspellings, with the words they stand for.
 const SPELLINGS: &[(&str, &str)] = &[
@@ -78,6 +78,8 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("arvo", "afternoon"),
     ("midday", "noon"),
     ("noontime", "noon"),
+    ("noonish", "around noon"),
+    ("h", "hours"),
     ("lunchtime", "lunch"),
     ("dinnertime", "dinner"),
     ("bedtime", "bed"),
@@ -167,11 +169,15 @@ const PHRASES: &[(&str, &str)] = &[
     ("could not you", "can you"),
     ("can you not", "can you"),
     ("let us say", "say"),
+    ("i would say", "say"),
+    ("shall we say", "say"),
     ("all right", "fine"),
     ("would not it", "would it"),
     ("is not it", "okay"),
     ("not a problem", "okay"),
+    ("on do not disturb", "silent"),
     ("not bad", "good"),
+    ("not busy", "free"),
     ("not yet", "now"),
     ("not sure", "unsure"),
     ("no problem", "okay"),
@@ -255,6 +261,10 @@ pub fn spell(word: &str, out: &mut Vec<Token>) {
             push(stem);
             return push(meant);
         }
+    }
+    if let Some(number) = word.strip_suffix("ish").filter(|stem| numbers::is_number(stem)) {
+        push(number);
+        return push("ish");
     }
     let bare: String = word.chars().filter(|&c| c != '\'').collect();
     if !bare.is_empty() {

@@ -48,7 +48,9 @@ pub fn settle(clauses: &[Clause], verdicts: &[Verdict], index: usize) -> Verdict
     }
     let Some(next) = clauses.get(index + 1) else { return Verdict::Bare };
     let subject = matches!(next.word(0), "i" | "we" | "he" | "she" | "they" | "it" | "there" | "that");
-    if !subject || clause.says(&["please", "kindly", "only"]) {
+    // "tomorrow it is".
+    let agreed = next.word(0) == "it" && next.word(1) == "is" && next.elements.len() == 2;
+    if !subject || agreed || clause.says(&["please", "kindly", "only"]) {
         return Verdict::Bare;
     }
     let ready = [
@@ -126,7 +128,23 @@ pub fn verdict(clause: &Clause) -> Verdict {
     let allowed = |word: &str| {
         lexicon::FILLERS.contains(word)
             || lexicon::PREPOSITIONS.contains(word)
-            || matches!(word, "not" | "it" | "latest" | "earliest" | "wait" | "mean" | "i" | "make" | "give" | "me")
+            || matches!(
+                word,
+                "not"
+                    | "never"
+                    | "but"
+                    | "otherwise"
+                    | "alternatively"
+                    | "it"
+                    | "latest"
+                    | "earliest"
+                    | "wait"
+                    | "mean"
+                    | "i"
+                    | "make"
+                    | "give"
+                    | "me"
+            )
     };
     let speaks = clause.says(&["i", "it", "me"]) && !clause.says(&["mean", "make", "give"]);
     if clause.words().all(allowed) && !speaks { Verdict::Bare } else { Verdict::Told }
@@ -165,6 +183,7 @@ fn offers_time(clause: &Clause) -> bool {
                 let helpers = ["would", "will", "could", "might", "may", "can", "should", "does", "it", "that"];
                 before_time || helpers.contains(&before)
             }
+            "pick" | "answer" => matches!(before, "can" | "could") && after,
             "like" => matches!(before, "would" | "i"),
             "make" => clause.word(at + 1) == "it",
             "only" => clause.word(at + 1) == "time" || clause.word(at + 1) == "free",

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Value, error::Category, json};
 
 use super::{
     Client, Error,
@@ -125,7 +125,11 @@ fn rows(mut input: impl BufRead) -> Result<(), Error> {
 }
 
 fn parse_row(line: &[u8]) -> Result<Value, String> {
-    let row: Row = serde_json::from_slice(line).map_err(|error| format!("no row {{phrase, now, zone}}: {error}"))?;
+    // The parser's own words can repeat the row, and with it a person's.
+    let row: Row = serde_json::from_slice(line).map_err(|error| match error.classify() {
+        Category::Data => "phrase, now and zone must be there, and be texts",
+        Category::Io | Category::Syntax | Category::Eof => "no JSON",
+    })?;
     let zone = TimeZone::parse(&row.zone).map_err(|error| error.to_string())?;
     Ok(row_of(&callback_phrase::parse(&row.phrase, instant(&row.now)?, &zone), &zone))
 }

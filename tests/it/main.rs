@@ -4,6 +4,7 @@
 mod audit;
 mod bad_ids;
 mod bad_input;
+mod callback_phrases;
 mod campaigns;
 mod crash;
 mod database_away;

@@ -221,8 +221,9 @@ pub fn item(cursor: Cursor<'_>, at: usize) -> Option<(Item, usize)> {
         Ok(found) => found,
         Err(next) => return Some((Item::Bad, next)),
     };
-    // "in 5" may be minutes.
-    if found.bare && start == at && cursor.word_before(at) == "in" {
+    // "in 5", "give me 10" may be minutes.
+    let given = cursor.word_before(at) == "me" && cursor.word_before(at - 1) == "give";
+    if found.bare && start == at && (cursor.word_before(at) == "in" || given) {
         return None;
     }
     if found.bare && !bare_is_time(cursor, at, found.next) {

@@ -61,12 +61,18 @@ fn length(cursor: Cursor<'_>, at: usize) -> Option<Length> {
         Quantity::Halves(halves) => (Some(halves), unit(cursor.word(unit_at))?, unit_at + 1),
     };
     let mut halves = halves;
-    if cursor.is(next, "and a half") {
+    if let Some(behind) = and_a_half(cursor, next) {
         halves = halves.and_then(|halves| halves.checked_add(1));
-        next += 3;
+        next = behind;
     }
     let Some(span) = halves.and_then(|halves| span(halves, unit)) else { return Some((Err(()), next)) };
     Some(more(cursor, span, next))
+}
+
+/// The index behind "and a half", or behind "and half".
+fn and_a_half(cursor: Cursor<'_>, at: usize) -> Option<usize> {
+    let short = || cursor.is(at, "and half").then_some(at + 2);
+    cursor.is(at, "and a half").then_some(at + 3).or_else(short)
 }
 
 /// Hours can have minutes behind them: "1 hour 30 minutes", "an hour and a quarter".
@@ -98,10 +104,14 @@ enum Quantity {
 
 /// How many, with the index of the unit.
 fn quantity(cursor: Cursor<'_>, at: usize) -> Option<(Quantity, usize)> {
-    let article = |at: usize| if matches!(cursor.word(at), "a" | "an") { at + 1 } else { at };
+    let article = |at: usize| if matches!(cursor.word(at), "a" | "an" | "another") { at + 1 } else { at };
     let of = |at: usize| if cursor.word(at) == "of" { at + 1 } else { at };
     let hour = |at: usize| unit(cursor.word(at)) == Some(Unit::Hour);
     let start = article(at);
+    // "hour and a half from now".
+    if hour(at) && and_a_half(cursor, at + 1).is_some() {
+        return Some((Quantity::Halves(2), at));
+    }
     let fraction = |minutes, hour_at: usize| hour(hour_at).then_some((Quantity::Span(minutes, hour_at + 1), hour_at));
     match cursor.word(start) {
         "half" => return fraction(30, article(of(start + 1))),
@@ -127,9 +137,8 @@ fn quantity(cursor: Cursor<'_>, at: usize) -> Option<(Quantity, usize)> {
         return fraction(number.value * 60 + 15, at + 4);
     }
     let halves = number.value.checked_mul(2).map_or(Quantity::Bad, Quantity::Halves);
-    if cursor.is(at + 1, "and a half") {
-        let halves = number.value.checked_mul(2).and_then(|whole| whole.checked_add(1));
-        return Some((halves.map_or(Quantity::Bad, Quantity::Halves), at + 4));
+    if let Some(behind) = and_a_half(cursor, at + 1) {
+        return Some((Quantity::Halves(number.value * 2 + 1), behind));
     }
     // "10 or 15 minutes", "2 to 3 hours": two lengths.
     let joined = matches!(cursor.word(at + 1), "or" | "to") || cursor.token(at + 1) == Some(&Token::Dash);
@@ -166,6 +175,8 @@ pub fn item(cursor: Cursor<'_>, at: usize) -> Option<(Item, usize)> {
     let is_wait = matches!(preposition, "in" | "after");
     let is_other = matches!(preposition, "within" | "for" | "during" | "until" | "till" | "by" | "before" | "since");
     let start = if is_wait || is_other { cursor.skip(at + 1, &VAGUELY) } else { at };
+    let another = cursor.word_before(start) == "another" && unit(cursor.word(start)).is_some();
+    let start = if another { start - 1 } else { start };
     if is_wait && (cursor.is(start, "the next") || cursor.word(start) == "next") {
         let inner = cursor.skip(start, &["the", "next"]);
         let (_, next) = length(cursor, inner)?;

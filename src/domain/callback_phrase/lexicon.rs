@@ -82,6 +82,9 @@ pub const BLURS: Words = Words(
      sunrise beginning start middle mid half towards toward following by within from since first second",
 );
 
+/// What names a piece of a day or of its part: the whole would be too wide a reading.
+pub const NARROWS: Words = Words("early late beginning start middle mid half first second earlier towards toward");
+
 /// What is left of a time that we did not understand.
 pub const LEFTOVERS: Words = Words(
     "week weeks weekly month months year years quarter fortnight weekend hour hours minute minutes days pm \

@@ -19,6 +19,8 @@ pub struct Offers {
     pub unclear: bool,
     /// The day alone would be too wide a reading: "tomorrow after work".
     pub blurred: bool,
+    /// Only a piece of the part or the day is meant: "early in the morning".
+    pub narrowed: bool,
 }
 
 /// Weighs all clauses.
@@ -140,6 +142,7 @@ impl State {
                     }
                     offers.unclear |= lexicon::LEFTOVERS.contains(word);
                     offers.blurred |= lexicon::BLURS.contains(word);
+                    offers.narrowed |= lexicon::NARROWS.contains(word);
                 }
                 Element::Quantity => offers.unclear |= stray(clause, at),
                 Element::Comma | Element::Stop => {}
@@ -205,5 +208,5 @@ fn unwaited(item: Item, clause: &Clause) -> Item {
 /// A number without a noun: part of a time that we did not understand.
 fn stray(clause: &Clause, at: usize) -> bool {
     let next = clause.word(at + 1);
-    next.is_empty() || lexicon::is_known(next) || lexicon::LEFTOVERS.contains(&next)
+    next.is_empty() || lexicon::is_known(next) || lexicon::LEFTOVERS.contains(next)
 }

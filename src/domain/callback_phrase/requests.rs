@@ -153,7 +153,7 @@ fn object(clause: &Clause, at: usize, talk: bool) -> bool {
     let to_someone = matches!(clause.word(at + 1), "to" | "with");
     match clause.word(next) {
         "you" | "your" if talk => true,
-        "you" | "your" | "u" | "him" | "her" | "them" | "his" | "their" => false,
+        "you" | "your" | "u" | "him" | "her" | "them" | "his" | "their" | "everyone" | "everybody" | "people" => false,
         "my" | "the" | "this" | "our" => {
             let noun = clause.word(next + 1);
             noun.is_empty() || lexicon::PHONES.contains(noun) || (!talk && lexicon::is_known(noun))

@@ -45,6 +45,9 @@ pub fn resolve(offers: &Offers, now: DateTime<Utc>, zone: &TimeZone) -> Option<I
     if offers.blurred && matches!(interval.grain, Grain::Day | Grain::Week) {
         return None;
     }
+    if offers.narrowed && interval.grain != Grain::Minute {
+        return None;
+    }
     let date = zone.local(interval.earliest).date();
     let refused = offers.refused_days.iter().any(|day| resolver.date(*day, false) == Some(date));
     (!refused && interval.earliest >= now && interval.earliest < interval.latest).then_some(interval)

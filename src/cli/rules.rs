@@ -16,12 +16,27 @@ pub struct RulesArgs {
     /// Region by which national numbers are read at import, as US; without it numbers start with +
     #[arg(long, value_name = "REGION")]
     pub default_region: Option<String>,
-    /// IANA zone of leads that name none; without it such leads are not called
+    /// IANA zone of leads that name none and whose number tells none; without it such leads are not called
     #[arg(long, value_name = "ZONE")]
     pub default_time_zone: Option<String>,
-    /// Local hours for calls, as "mon-fri 09:00-17:30"; repeat for more [default: daily 08:00-21:00]
+    /// Local hours for calls, as "mon-fri 09:00-17:30"; repeat for more [default: daily 08:00-21:00, or the presets alone]
     #[arg(long, value_name = "SPAN")]
     pub hours: Vec<Hours>,
+    /// Hours of a law that must be open too, as us-tcpa, us-fl, ca-crtc, in-trai, in-rbi, uk; repeat for more
+    #[arg(long, value_name = "PRESET")]
+    pub preset: Vec<String>,
+    /// First day on which leads are called, as 2026-11-02, by the calendar of their zone
+    #[arg(long, value_name = "DAY")]
+    pub start_date: Option<String>,
+    /// Last day on which leads are called, included
+    #[arg(long, value_name = "DAY")]
+    pub end_date: Option<String>,
+    /// Country on whose public holidays nobody is called, as US; repeat for more
+    #[arg(long, value_name = "COUNTRY")]
+    pub holidays_of: Vec<String>,
+    /// Day on which nobody is called, as 2026-12-24; repeat for more
+    #[arg(long, value_name = "DAY")]
+    pub holiday: Vec<String>,
     /// Attempts per lead until the next reset [default: 3]
     #[arg(long, value_name = "N")]
     pub max_attempts: Option<i32>,
@@ -52,6 +67,11 @@ impl RulesArgs {
             ("retry_rules", !self.retry.is_empty()),
             ("begin_within", self.begin_within.is_some()),
             ("max_duration", self.max_duration.is_some()),
+            ("start_date", self.start_date.is_some()),
+            ("end_date", self.end_date.is_some()),
+            ("hour_presets", !self.preset.is_empty()),
+            ("holiday_countries", !self.holidays_of.is_empty()),
+            ("holidays", !self.holiday.is_empty()),
         ];
         let paths = given.iter().filter(|(_, given)| *given).map(|(name, _)| format!("rules.{name}")).collect();
         let spans: Vec<_> = self.hours.into_iter().map(|hours| hours.0).collect();
@@ -64,6 +84,11 @@ impl RulesArgs {
             retry_rules: self.retry.into_iter().map(|retry| retry.0).collect(),
             begin_within: self.begin_within,
             max_duration: self.max_duration,
+            start_date: self.start_date.unwrap_or_default(),
+            end_date: self.end_date.unwrap_or_default(),
+            hour_presets: self.preset,
+            holiday_countries: self.holidays_of,
+            holidays: self.holiday,
         };
         (rules, paths)
     }
@@ -82,6 +107,11 @@ pub enum RuleName {
     RetryRules,
     BeginWithin,
     MaxDuration,
+    StartDate,
+    EndDate,
+    HourPresets,
+    HolidayCountries,
+    Holidays,
 }
 
 impl RuleName {
@@ -198,6 +228,11 @@ mod tests {
     fn only_rules_that_were_given_are_in_the_mask() {
         let args = RulesArgs { max_attempts: Some(2), ..RulesArgs::default() };
         assert_eq!(args.build().1, ["rules.max_attempts"]);
+        let args = RulesArgs { preset: vec!["uk".into()], holiday: vec!["2026-12-24".into()], ..RulesArgs::default() };
+        let (rules, paths) = args.build();
+        assert_eq!(paths, ["rules.hour_presets", "rules.holidays"]);
+        assert_eq!((rules.hour_presets, rules.holidays), (vec!["uk".to_owned()], vec!["2026-12-24".to_owned()]));
+        assert_eq!(RuleName::HolidayCountries.path(), "rules.holiday_countries");
         assert_eq!(RuleName::MaxConcurrency.path(), "rules.max_concurrency");
     }
 }

@@ -1,29 +1,19 @@
-//! Owns when a number may be called by the clock on its wall: calling hours, and the windows of
-//! time that they open in a zone. Does not own which zone a lead is in, nor the other reasons that
-//! close it.
-//!
-//! Hours fail closed where the clock is changed:
-//! - A time that occurs twice opens at its second occurrence and closes at its first. So the hours
-//!   never depend on whether the person called has set back the clock; a span that lies inside the
-//!   repeated hour does not open at all that day.
-//! - A time that is skipped opens or closes at the jump, as the clock on the wall does. (Moving it
-//!   forward by the gap, as for callbacks, would keep a span open beyond its end.)
+//! Owns calling hours as a campaign or a preset sets them: spans of local wall time, joined per weekday. Does not own what
+//! they mean in a zone on a date: that is `calling_calendar`.
 
-use chrono::{DateTime, NaiveDateTime, NaiveTime, TimeDelta, Utc, Weekday};
+use chrono::Weekday;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::domain::calling_span::{CallingSpan, CallingSpanError, DAY_MINUTES, WeekdaySet};
-use crate::domain::time_zone::{TimeZone, WallTime};
 
 /// Most spans of one set of hours.
 pub const SPANS_MAX: usize = 50;
-/// How far ahead hours that never close are answered for.
-pub const AHEAD_MAX: TimeDelta = TimeDelta::days(8);
 
-/// Longer than any change of a clock: Samoa skipped a day in 2011.
-const CLOCK_CHANGE_MAX: TimeDelta = TimeDelta::hours(25);
 const WEEK_MINUTES: u16 = 7 * DAY_MINUTES;
+
+/// Minutes of a local day, half-open: from the first, included, to the second, excluded.
+pub type OpenMinutes = (u16, u16);
 
 /// Spans of local wall time; a number may be called inside any of them.
 ///
@@ -32,15 +22,8 @@ const WEEK_MINUTES: u16 = 7 * DAY_MINUTES;
 #[serde(try_from = "Vec<CallingSpan>", into = "Vec<CallingSpan>")]
 pub struct CallingHours {
     spans: Vec<CallingSpan>,
-    /// The spans joined: disjoint, not touching, by start. Derived from `spans`.
-    week: Vec<OpenMinutes>,
-}
-
-/// Minutes of the wall clock after Monday 00:00, half-open. The last may run past the week's end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct OpenMinutes {
-    start: u16,
-    end: u16,
+    /// Per weekday from Monday on the spans joined: disjoint, not touching, in order. Derived from `spans`.
+    week: [Vec<OpenMinutes>; 7],
 }
 
 /// Why hours are refused.
@@ -57,23 +40,6 @@ pub enum CallingHoursError {
         /// The rule that it breaks.
         error: CallingSpanError,
     },
-}
-
-/// A stretch of time during which the hours are open: from `opens_at`, included, to `closes_at`,
-/// excluded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OpenWindow {
-    /// The first instant.
-    pub opens_at: DateTime<Utc>,
-    /// The first instant after it that is closed again, but for hours that never close.
-    pub closes_at: DateTime<Utc>,
-}
-
-impl OpenWindow {
-    /// Whether the instant is inside.
-    pub fn contains(&self, at: DateTime<Utc>) -> bool {
-        self.opens_at <= at && at < self.closes_at
-    }
 }
 
 impl Default for CallingHours {
@@ -105,76 +71,14 @@ impl CallingHours {
         &self.spans
     }
 
-    /// Whether a number in the zone may be called at the instant.
-    pub fn is_open(&self, zone: &TimeZone, at: DateTime<Utc>) -> bool {
-        self.window(zone, at).is_some_and(|window| window.contains(at))
-    }
-
-    /// The open window that contains the instant, else the next one after it. Windows are as long
-    /// as they can be: spans that touch or overlap, across midnight too, are one.
-    ///
-    /// Hours that never close answer the [`AHEAD_MAX`] from `at`, and the caller asks again at
-    /// their end. `None` when nothing opens within three weeks: only near the end of the calendar
-    /// (year 9998).
-    pub fn window(&self, zone: &TimeZone, at: DateTime<Utc>) -> Option<OpenWindow> {
-        if self.never_close() {
-            // Long ago, not now: whoever compares may have a clock that is a moment behind.
-            let (opens_at, closes_at) = (at.checked_sub_signed(AHEAD_MAX)?, at.checked_add_signed(AHEAD_MAX)?);
-            return Some(OpenWindow { opens_at, closes_at });
-        }
-        let mut found: Option<OpenWindow> = None;
-        for (start, end) in self.wall_spans(zone.local(at))? {
-            let opens_at = opening(zone.wall_time(start));
-            let closes_at = closing(zone.wall_time(end));
-            if opens_at >= closes_at {
-                continue; // Skipped, or inside a repeated hour.
-            }
-            match &mut found {
-                Some(window) if opens_at <= window.closes_at => window.closes_at = closes_at,
-                Some(window) if window.closes_at > at => break,
-                _ => found = Some(OpenWindow { opens_at, closes_at }),
-            }
-        }
-        found.filter(|window| window.closes_at > at)
-    }
-
-    fn never_close(&self) -> bool {
-        matches!(self.week.as_slice(), [OpenMinutes { start: 0, end: WEEK_MINUTES }])
-    }
-
-    /// Starts and ends on the wall clock, in order: what is open at or after `wall`, three weeks of
-    /// it, and before it whatever a change of the clock could join to it.
-    fn wall_spans(&self, wall: NaiveDateTime) -> Option<impl Iterator<Item = (NaiveDateTime, NaiveDateTime)>> {
-        let week = wall.date().week(Weekday::Mon);
-        let monday = week.checked_first_day()?.and_time(NaiveTime::MIN);
-        let spans = (-2..=3).flat_map(move |week| {
-            let minute = move |minute: u16| {
-                let since_monday = TimeDelta::weeks(week) + TimeDelta::minutes(minute.into());
-                monday.checked_add_signed(since_monday)
-            };
-            let week = self.week.iter();
-            week.filter_map(move |open| Some((minute(open.start)?, minute(open.end)?)))
-        });
-        let (first, _) = spans.clone().find(|&(_, end)| end > wall)?;
-        let from = first.checked_sub_signed(CLOCK_CHANGE_MAX)?;
-        Some(spans.skip_while(move |&(_, end)| end <= from))
-    }
-}
-
-fn opening(wall: WallTime) -> DateTime<Utc> {
-    match wall {
-        WallTime::Once(at) | WallTime::Twice { second: at, .. } | WallTime::Skipped { jump: at, .. } => at,
-    }
-}
-
-fn closing(wall: WallTime) -> DateTime<Utc> {
-    match wall {
-        WallTime::Once(at) | WallTime::Twice { first: at, .. } | WallTime::Skipped { jump: at, .. } => at,
+    /// When it is open on a local day of the week; the next day's part of a span across midnight is the next day's.
+    pub fn on(&self, day: Weekday) -> &[OpenMinutes] {
+        &self.week[day.num_days_from_monday() as usize]
     }
 }
 
 /// Joins spans on the clock of the week, which is a circle: Sunday's night runs into Monday.
-fn join(spans: &[CallingSpan]) -> Vec<OpenMinutes> {
+fn join(spans: &[CallingSpan]) -> [Vec<OpenMinutes>; 7] {
     let mut is_open = [false; WEEK_MINUTES as usize];
     for span in spans {
         for day in span.weekdays.iter() {
@@ -184,15 +88,17 @@ fn join(spans: &[CallingSpan]) -> Vec<OpenMinutes> {
             }
         }
     }
-    let is_open = |minute: u16| is_open[usize::from(minute % WEEK_MINUTES)];
-    let open_from = |start: u16| (start..start + WEEK_MINUTES).take_while(|&minute| is_open(minute)).count();
-    if open_from(0) == usize::from(WEEK_MINUTES) {
-        return vec![OpenMinutes { start: 0, end: WEEK_MINUTES }];
-    }
-    (0..WEEK_MINUTES)
-        .filter(|&minute| is_open(minute) && !is_open(minute + WEEK_MINUTES - 1))
-        .map(|start| OpenMinutes { start, end: start + open_from(start) as u16 })
-        .collect()
+    std::array::from_fn(|day| {
+        let day = &is_open[day * usize::from(DAY_MINUTES)..][..usize::from(DAY_MINUTES)];
+        let mut joined: Vec<OpenMinutes> = Vec::new();
+        for minute in (0..DAY_MINUTES).filter(|minute| day[usize::from(*minute)]) {
+            match joined.last_mut() {
+                Some((_, end)) if *end == minute => *end += 1,
+                _ => joined.push((minute, minute + 1)),
+            }
+        }
+        joined
+    })
 }
 
 impl TryFrom<Vec<CallingSpan>> for CallingHours {
@@ -210,6 +116,47 @@ impl From<CallingHours> for Vec<CallingSpan> {
 }
 
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
-mod wall_clock_tests;
+mod tests {
+    use super::*;
+    use crate::domain::calling_span::parse_clock;
+
+    fn span(days: &[Weekday], start: &str, end: &str) -> CallingSpan {
+        CallingSpan {
+            weekdays: days.iter().copied().collect(),
+            start_minute: parse_clock(start, false).unwrap(),
+            end_minute: parse_clock(end, true).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_span_across_midnight_is_open_on_both_days_and_sunday_runs_into_monday() {
+        let hours = CallingHours::new(vec![span(&[Weekday::Sun], "22:00", "02:00")]).unwrap();
+        assert_eq!(hours.on(Weekday::Sun), [(22 * 60, DAY_MINUTES)]);
+        assert_eq!(hours.on(Weekday::Mon), [(0, 2 * 60)]);
+        assert_eq!(hours.on(Weekday::Tue), []);
+    }
+
+    #[test]
+    fn each_refusal_names_its_span_and_field() {
+        let good = span(&[Weekday::Mon], "09:00", "10:00");
+        for count in [0, SPANS_MAX + 1] {
+            assert_eq!(CallingHours::new(vec![good; count]), Err(CallingHoursError::SpanCount));
+        }
+        assert!(CallingHours::new(vec![good; SPANS_MAX]).is_ok());
+        let error = CallingHours::new(vec![good, CallingSpan { end_minute: 540, ..good }]).unwrap_err();
+        let expected = "spans[1].end: start and end are equal; the whole day is 00:00 to 24:00";
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn the_stored_form_is_the_list_of_spans_and_is_checked_when_read() {
+        let stored = r#"[{"weekdays":["Sat","Sun"],"start":"08:00","end":"21:00"}]"#;
+        let weekend = CallingHours::new(vec![span(&[Weekday::Sun, Weekday::Sat], "08:00", "21:00")]).unwrap();
+        assert_eq!(serde_json::to_string(&weekend).unwrap(), stored);
+        let read: CallingHours = serde_json::from_str(stored).unwrap();
+        assert_eq!(read, weekend);
+        for bad in ["[]", r#"[{"weekdays":[],"start":"08:00","end":"21:00"}]"#, &stored.replace("21:00", "08:00")] {
+            assert!(serde_json::from_str::<CallingHours>(bad).is_err(), "{bad}");
+        }
+    }
+}

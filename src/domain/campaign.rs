@@ -1,7 +1,8 @@
 //! A campaign's life and its rules, with defaults and bounds. Callability of a lead is decided elsewhere.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::{calling_hours::CallingHours, retry_policy::RetryPolicy};
@@ -70,10 +71,10 @@ pub const MAX_DURATION: std::ops::RangeInclusive<Duration> = Duration::from_secs
 pub struct CampaignRules {
     /// ISO 3166 region by which national numbers are read.
     pub default_region: Option<String>,
-    /// IANA zone of leads that name none; without it such leads are closed.
+    /// IANA zone of leads that name none and whose number tells none; without it such leads are closed.
     pub default_time_zone: Option<String>,
-    /// Local hours; default 08:00 to 21:00 every day.
-    pub calling_hours: CallingHours,
+    /// Local hours of the campaign's own; see [`CampaignRules::effective_hours`].
+    pub calling_hours: Option<CallingHours>,
     /// Attempts per lead and generation, default 3.
     pub max_attempts: i16,
     /// Live leases of this campaign; none: bounded by the engine's cap alone.
@@ -84,6 +85,24 @@ pub struct CampaignRules {
     pub begin_within: Duration,
     /// How long a begun call may last, default 1 h.
     pub max_duration: Duration,
+    /// The first day on which leads are called, by the calendar of their zone.
+    pub start_date: Option<NaiveDate>,
+    /// The last day, included.
+    pub end_date: Option<NaiveDate>,
+    /// Names of presets whose hours hold too, at most `hour_presets::PRESETS_MAX`.
+    pub hour_presets: Vec<String>,
+    /// ISO 3166 codes of countries on whose public holidays nobody is called.
+    pub holiday_countries: Vec<String>,
+    /// Days of its own on which nobody is called, at most `calling_calendar::HOLIDAYS_MAX`.
+    pub holidays: BTreeSet<NaiveDate>,
+}
+
+impl CampaignRules {
+    /// The campaign's own hours. Without any, and without presets: every day from 08:00 to 21:00; presets stand alone.
+    pub fn effective_hours(&self) -> Option<CallingHours> {
+        let default = || self.hour_presets.is_empty().then(CallingHours::default);
+        self.calling_hours.clone().or_else(default)
+    }
 }
 
 impl Default for CampaignRules {
@@ -91,12 +110,17 @@ impl Default for CampaignRules {
         CampaignRules {
             default_region: None,
             default_time_zone: None,
-            calling_hours: CallingHours::default(),
+            calling_hours: None,
             max_attempts: 3,
             max_concurrency: None,
             retry_policy: RetryPolicy::default(),
             begin_within: Duration::from_secs(30),
             max_duration: Duration::from_secs(3600),
+            start_date: None,
+            end_date: None,
+            hour_presets: Vec::new(),
+            holiday_countries: Vec::new(),
+            holidays: BTreeSet::new(),
         }
     }
 }

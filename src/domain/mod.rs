@@ -2,11 +2,15 @@
 
 pub mod callability;
 pub mod callback_phrase;
+pub mod calling_calendar;
 pub mod calling_hours;
 pub mod calling_span;
 pub mod campaign;
+pub mod holidays;
+pub mod hour_presets;
 pub mod ids;
 pub mod lead;
+pub mod lead_zones;
 pub mod outcome;
 pub mod phone_number;
 pub mod retry_policy;

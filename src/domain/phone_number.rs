@@ -119,6 +119,15 @@ impl PhoneNumber {
         self.0 as i64
     }
 
+    /// Its country calling code, and whether its further digits tell a place: an area code in use does, mobile and
+    /// toll-free numbers do not, nor what is possible but unassigned.
+    pub fn place(self) -> (u64, bool) {
+        match rlibphonenumber::PhoneNumber::parse(&self.e164(), None) {
+            Ok(number) => (u64::from(number.country_code.unsigned_abs()), number.is_geographical()),
+            Err(_) => (0, false),
+        }
+    }
+
     /// The number to dial, as `+12025550100`. Not masked: for the dialer that holds the lease, and
     /// for users who ask for their own leads.
     pub fn e164(self) -> String {

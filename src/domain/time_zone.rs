@@ -249,6 +249,14 @@ mod tests {
     }
 
     #[test]
+    fn havana_kept_its_summer_time_in_2026() {
+        let winter = at("2026-12-15T20:00:00Z");
+        for name in ["America/Havana", "cuba"] {
+            assert_eq!(zone(name).local(winter), wall("2026-12-15T16:00:00"));
+        }
+    }
+
+    #[test]
     fn a_repeated_time_occurs_twice_and_means_the_first() {
         let zone = zone("America/New_York");
         let half_past_one = wall("2026-11-01T01:30:00");

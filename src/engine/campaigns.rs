@@ -1,6 +1,8 @@
 //! Campaigns: created, changed, started, paused, archived.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use chrono::NaiveDate;
 
 use super::{
     Engine, EngineError,
@@ -32,7 +34,7 @@ pub struct CampaignChange {
     /// See [`CampaignRules`].
     pub default_time_zone: Option<Option<String>>,
     /// See [`CampaignRules`].
-    pub calling_hours: Option<CallingHours>,
+    pub calling_hours: Option<Option<CallingHours>>,
     /// See [`CampaignRules`].
     pub max_attempts: Option<i16>,
     /// See [`CampaignRules`].
@@ -43,6 +45,16 @@ pub struct CampaignChange {
     pub begin_within: Option<Duration>,
     /// See [`CampaignRules`].
     pub max_duration: Option<Duration>,
+    /// See [`CampaignRules`].
+    pub start_date: Option<Option<NaiveDate>>,
+    /// See [`CampaignRules`].
+    pub end_date: Option<Option<NaiveDate>>,
+    /// See [`CampaignRules`].
+    pub hour_presets: Option<Vec<String>>,
+    /// See [`CampaignRules`].
+    pub holiday_countries: Option<Vec<String>>,
+    /// See [`CampaignRules`].
+    pub holidays: Option<BTreeSet<NaiveDate>>,
 }
 
 impl CampaignChange {
@@ -57,6 +69,11 @@ impl CampaignChange {
             retry_policy: self.retry_policy.unwrap_or_else(|| rules.retry_policy.clone()),
             begin_within: self.begin_within.unwrap_or(rules.begin_within),
             max_duration: self.max_duration.unwrap_or(rules.max_duration),
+            start_date: self.start_date.unwrap_or(rules.start_date),
+            end_date: self.end_date.unwrap_or(rules.end_date),
+            hour_presets: self.hour_presets.unwrap_or_else(|| rules.hour_presets.clone()),
+            holiday_countries: self.holiday_countries.unwrap_or_else(|| rules.holiday_countries.clone()),
+            holidays: self.holidays.unwrap_or_else(|| rules.holidays.clone()),
         }
     }
 }
@@ -81,17 +98,31 @@ pub(super) fn refuse_archived(campaign: &CampaignRow) -> Result<(), EngineError>
     Ok(())
 }
 
+/// Refuses rules whose parts contradict each other; each by itself is good.
+///
+/// # Errors
+/// [`EngineError::BadInput`].
+fn refuse_contradiction(rules: &CampaignRules) -> Result<(), EngineError> {
+    match (rules.start_date, rules.end_date) {
+        (Some(start), Some(end)) if end < start => {
+            Err(EngineError::BadInput { field: "rules.end_date", rule: "must not be before rules.start_date" })
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Engine {
     /// Creates a campaign in DRAFT.
     ///
     /// # Errors
-    /// [`EngineError::RequestReused`]; [`EngineError::Unavailable`].
+    /// [`EngineError::BadInput`]; [`EngineError::RequestReused`]; [`EngineError::Unavailable`].
     pub async fn create_campaign(
         self: &Arc<Self>,
         name: String,
         rules: CampaignRules,
         asked: Asked,
     ) -> Result<CampaignRow, EngineError> {
+        refuse_contradiction(&rules)?;
         let done = self
             .change(asked, move |tx| {
                 let (name, rules) = (name.clone(), rules.clone());
@@ -108,7 +139,8 @@ impl Engine {
     /// Changes name and rules. New rules send the buffer back and revoke leases without a permit.
     ///
     /// # Errors
-    /// [`EngineError::CampaignNotFound`], [`EngineError::StaleEtag`], [`EngineError::CampaignState`].
+    /// [`EngineError::CampaignNotFound`], [`EngineError::StaleEtag`], [`EngineError::CampaignState`],
+    /// [`EngineError::BadInput`].
     pub async fn update_campaign(
         self: &Arc<Self>,
         id: CampaignId,
@@ -128,6 +160,7 @@ impl Engine {
                     }
                     let name = change.name.clone().unwrap_or_else(|| before.name.clone());
                     let rules = change.apply(&before.rules);
+                    refuse_contradiction(&rules)?;
                     let mut revoked = Vec::new();
                     if rules != before.rules {
                         revoked = changes::recall(tx, key).await?;

@@ -16,6 +16,7 @@ use crate::{
     domain::{
         campaign::CampaignRules,
         ids::{CampaignId, CampaignKey, LeadId, next_id},
+        lead_zones,
         phone_number::PhoneNumber,
         time_zone::TimeZone,
     },
@@ -99,7 +100,9 @@ pub struct IntakeReport {
 struct Parsed {
     row: usize,
     lead: NewLead,
+    /// Its own zone or those of its number, as they are stored.
     zone: Option<String>,
+    own_zone: Option<TimeZone>,
 }
 
 fn parse(row: usize, given: Row, rules: &CampaignRules) -> Result<Parsed, Refused> {
@@ -126,7 +129,7 @@ fn parse(row: usize, given: Row, rules: &CampaignRules) -> Result<Parsed, Refuse
         external_id: given.external_id,
         variables: given.variables,
     };
-    Ok(Parsed { row, lead, zone: zone.map(|zone| zone.name().to_owned()) })
+    Ok(Parsed { row, zone: lead_zones::stored(zone.as_ref(), number), own_zone: zone, lead })
 }
 
 /// Writes a batch; the caller's transaction holds the fence exclusively when duplicates are to be updated.
@@ -219,7 +222,7 @@ async fn duplicates(
             external_id: Some(row.lead.external_id),
             variables: Some(row.lead.variables),
         };
-        let patch = LeadPatch { change, time_zone: Some(row.zone) };
+        let patch = LeadPatch { change, time_zone: Some(row.own_zone) };
         revoked.extend(change_lead(tx, campaign, lead, patch, now).await?);
         report.updated += 1;
         report.leads[row.row] = Some(lead);

@@ -14,6 +14,9 @@ use crate::{
     domain::{
         ids::{CampaignId, CampaignKey, LeadId, LeaseId},
         lead::LeadState,
+        lead_zones,
+        phone_number::PhoneNumber,
+        time_zone::TimeZone,
     },
     store::{
         Transaction,
@@ -27,13 +30,13 @@ use crate::{
 /// What became of one lead that was to be consumed: its former state, and whether it is CONSUMED now.
 pub type Consumed = (LeadId, Option<LeadState>, bool);
 
-/// A new zone of a lead, by name; `None`: none of its own.
+/// What changes of a lead.
 #[derive(Clone, Default)]
 pub struct LeadPatch {
     /// What is written as it is.
     pub change: LeadChange,
-    /// The zone by name.
-    pub time_zone: Option<Option<String>>,
+    /// Its own zone, or again those that its number tells.
+    pub time_zone: Option<Option<TimeZone>>,
 }
 
 impl LeadPatch {
@@ -305,11 +308,14 @@ pub(super) async fn change_lead(
 ) -> Result<Vec<Revoked>, EngineError> {
     let before = read(tx, key, lead).await?;
     let mut change = patch.change;
-    change.zone = match patch.time_zone {
-        None => None,
-        Some(None) => Some(0),
-        Some(Some(name)) => leads::zone_ids(tx, &[name]).await?.first().map(|(id, _)| *id),
-    };
+    if let Some(own) = patch.time_zone {
+        let number = PhoneNumber::from_digits(before.number);
+        let stored = number.and_then(|number| lead_zones::stored(own.as_ref(), number));
+        change.zone = match stored {
+            None => Some(0),
+            Some(name) => leads::zone_ids(tx, &[name]).await?.first().map(|(id, _)| *id),
+        };
+    }
     let lifted = changes::lift(tx, key, &[lead]).await?;
     leads::update(tx, key, lead, &change).await?;
     let placed: Vec<Placed> =

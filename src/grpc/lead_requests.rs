@@ -105,7 +105,7 @@ pub fn lead_patch(request: &pb::UpdateLeadRequest, bad: &mut Violations) -> Lead
             }
             "time_zone" if request.time_zone.is_empty() => patch.time_zone = Some(None),
             "time_zone" => match TimeZone::parse(&request.time_zone) {
-                Ok(zone) => patch.time_zone = Some(Some(zone.name().to_owned())),
+                Ok(zone) => patch.time_zone = Some(Some(zone)),
                 Err(error) => bad.add("time_zone", error.to_string()),
             },
             "external_id" => {

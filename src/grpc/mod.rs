@@ -3,6 +3,7 @@
 mod attempt_views;
 mod attempts;
 mod audit;
+mod calendar_rules;
 mod campaign_service;
 mod campaigns;
 mod convert;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    calendar_rules,
     convert::{self, wire_duration},
     status::Violations,
 };
@@ -129,15 +130,17 @@ fn change(rules: &pb::CampaignRules, bad: &mut Violations) -> CampaignChange {
         name: None,
         default_region: Some(region(&rules.default_region, bad)),
         default_time_zone: Some(zone(&rules.default_time_zone, bad)),
-        calling_hours: match &rules.calling_hours {
-            Some(given) => hours(given, bad),
-            None => Some(defaults.calling_hours),
-        },
+        calling_hours: Some(rules.calling_hours.as_ref().and_then(|given| hours(given, bad))),
         max_attempts: i16::try_from(attempts).ok(),
         max_concurrency: Some(cap),
         retry_policy: retries(&rules.retry_rules, bad),
         begin_within,
         max_duration,
+        start_date: Some(calendar_rules::date(&rules.start_date, "rules.start_date", bad)),
+        end_date: Some(calendar_rules::date(&rules.end_date, "rules.end_date", bad)),
+        hour_presets: Some(calendar_rules::presets(&rules.hour_presets, bad)),
+        holiday_countries: Some(calendar_rules::countries(&rules.holiday_countries, bad)),
+        holidays: Some(calendar_rules::holidays(&rules.holidays, bad)),
     }
 }
 
@@ -166,6 +169,11 @@ pub fn masked_change(request: &pb::UpdateCampaignRequest, bad: &mut Violations) 
             "rules.retry_rules" => masked.retry_policy.clone_from(&given.retry_policy),
             "rules.begin_within" => masked.begin_within = given.begin_within,
             "rules.max_duration" => masked.max_duration = given.max_duration,
+            "rules.start_date" => masked.start_date = given.start_date,
+            "rules.end_date" => masked.end_date = given.end_date,
+            "rules.hour_presets" => masked.hour_presets.clone_from(&given.hour_presets),
+            "rules.holiday_countries" => masked.holiday_countries.clone_from(&given.holiday_countries),
+            "rules.holidays" => masked.holidays.clone_from(&given.holidays),
             other => bad.add("update_mask", format!("`{}` cannot be changed", convert::shortened(other))),
         }
     }
@@ -174,7 +182,7 @@ pub fn masked_change(request: &pb::UpdateCampaignRequest, bad: &mut Violations) 
 
 /// Rules for the wire, with every default filled in.
 pub fn wire(rules: &CampaignRules) -> pb::CampaignRules {
-    let spans = rules.calling_hours.spans().iter().map(|span| pb::CallingSpan {
+    let span = |span: &CallingSpan| pb::CallingSpan {
         weekdays: WEEKDAYS
             .iter()
             .zip(1..)
@@ -183,7 +191,9 @@ pub fn wire(rules: &CampaignRules) -> pb::CampaignRules {
             .collect(),
         start: format_clock(span.start_minute),
         end: format_clock(span.end_minute),
-    });
+    };
+    let hours = rules.effective_hours();
+    let dates = |day: &chrono::NaiveDate| day.to_string();
     let retry_rules = RETRIED.iter().map(|outcome| pb::RetryRule {
         outcome: i32::from(outcome.code()),
         delays: rules
@@ -198,11 +208,16 @@ pub fn wire(rules: &CampaignRules) -> pb::CampaignRules {
     pb::CampaignRules {
         default_region: rules.default_region.clone().unwrap_or_default(),
         default_time_zone: rules.default_time_zone.clone().unwrap_or_default(),
-        calling_hours: Some(pb::CallingHours { spans: spans.collect() }),
+        calling_hours: hours.map(|hours| pb::CallingHours { spans: hours.spans().iter().map(span).collect() }),
         max_attempts: Some(i32::from(rules.max_attempts)),
         max_concurrency: rules.max_concurrency,
         retry_rules: retry_rules.collect(),
         begin_within: Some(wire_duration(rules.begin_within)),
         max_duration: Some(wire_duration(rules.max_duration)),
+        start_date: rules.start_date.as_ref().map(dates).unwrap_or_default(),
+        end_date: rules.end_date.as_ref().map(dates).unwrap_or_default(),
+        hour_presets: rules.hour_presets.clone(),
+        holiday_countries: rules.holiday_countries.clone(),
+        holidays: rules.holidays.iter().map(dates).collect(),
     }
 }

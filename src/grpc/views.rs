@@ -6,7 +6,8 @@ use super::{
 };
 use crate::{
     domain::{
-        ids::CampaignId, lead::LeadState, outcome::Outcome, phone_number::PhoneNumber, settings::SchedulerSettings,
+        ids::CampaignId, lead::LeadState, lead_zones, outcome::Outcome, phone_number::PhoneNumber,
+        settings::SchedulerSettings,
     },
     engine::{intake::IntakeReport, leasing::messages::GrantedLease},
     pb,
@@ -58,7 +59,13 @@ pub fn lead(row: LeadRow) -> pb::Lead {
         number: e164(row.number),
         external_id: row.external_id.unwrap_or_default(),
         score: row.score,
-        time_zone: row.time_zone.unwrap_or_default(),
+        time_zone: row.zones.as_deref().and_then(lead_zones::own).unwrap_or_default().to_owned(),
+        plausible_time_zones: row
+            .zones
+            .iter()
+            .flat_map(|zones| lead_zones::plausible(zones))
+            .map(str::to_owned)
+            .collect(),
         variables: row.variables,
         state: state(row.state),
         attempts: row.attempts,

@@ -32,8 +32,8 @@ pub struct LeadRow {
     pub external_id: Option<String>,
     /// 0 to 998.
     pub score: i32,
-    /// Its own zone.
-    pub time_zone: Option<String>,
+    /// Its zones, as `domain::lead_zones` stores them.
+    pub zones: Option<String>,
     /// As imported.
     pub variables: Variables,
     /// Where it stands.
@@ -94,7 +94,7 @@ fn from_row(row: &Row) -> Result<LeadRow, StoreError> {
         number: row.try_get("number")?,
         external_id: row.try_get("external_id")?,
         score: 999 - i32::from(row.try_get::<_, i16>("rank")?),
-        time_zone: row.try_get("zone")?,
+        zones: row.try_get("zone")?,
         variables: row.try_get::<_, Option<Json<Variables>>>("variables")?.map(|json| json.0).unwrap_or_default(),
         state: state_of(row, "state")?,
         attempts: row.try_get("attempts")?,

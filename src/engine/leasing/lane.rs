@@ -6,9 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     domain::{
-        calling_hours::OpenWindow,
+        calling_calendar::{CallingCalendar, OpenWindow},
         ids::{LeadId, ZoneId},
-        time_zone::TimeZone,
+        lead_zones::LeadZones,
     },
     store::{
         campaigns::CampaignRow,
@@ -76,10 +76,16 @@ impl Room {
     }
 }
 
-/// Zones that leads name, by number; 0 is "none of its own".
+/// A lead that is closed for as far as the calendar is looked through is looked at again after this time: less than the
+/// calendar looks ahead, so that no opening is missed.
+const LOOK_AGAIN: TimeDelta = TimeDelta::days(7);
+/// Windows are reckoned again after this time at the latest.
+const WINDOWS_MAX: TimeDelta = TimeDelta::days(1);
+
+/// Zones of leads, by number; 0 is "neither its own nor told by its number".
 #[derive(Debug, Default)]
 pub struct ZoneBook {
-    zones: Vec<Option<TimeZone>>,
+    zones: Vec<Option<LeadZones>>,
 }
 
 impl ZoneBook {
@@ -88,7 +94,7 @@ impl ZoneBook {
         let len = rows.iter().map(|(id, _)| usize::from(id.unsigned_abs()) + 1).max().unwrap_or(1);
         let mut zones = vec![None; len];
         for (id, name) in rows {
-            zones[usize::from(id.unsigned_abs())] = TimeZone::parse(name).ok();
+            zones[usize::from(id.unsigned_abs())] = LeadZones::parse(name);
         }
         ZoneBook { zones }
     }
@@ -120,6 +126,7 @@ pub struct Lane {
     pub waiting_hours: i32,
     scan: i32,
     zones: Arc<ZoneBook>,
+    calendar: CallingCalendar,
     windows: Vec<Option<OpenWindow>>,
     windows_until: Option<DateTime<Utc>>,
 }
@@ -128,6 +135,7 @@ impl Lane {
     /// An empty lane.
     pub fn new(campaign: Arc<CampaignRow>, zones: Arc<ZoneBook>) -> Lane {
         Lane {
+            calendar: CallingCalendar::new(&campaign.rules),
             campaign,
             buffer: BTreeMap::new(),
             arrivals: 0,
@@ -151,10 +159,14 @@ impl Lane {
         // Not for a reset: what was refilled since is here already, and what was before is found gone.
         if campaign.rules_version != self.campaign.rules_version {
             self.buffer.clear();
+            self.calendar = CallingCalendar::new(&campaign.rules);
+            self.windows_until = None;
+        }
+        if self.zones.zones != zones.zones {
+            self.windows_until = None;
         }
         self.campaign = campaign;
         self.zones = zones;
-        self.windows_until = None;
         self.wake();
     }
 
@@ -169,7 +181,8 @@ impl Lane {
         self.next_waiting = Some(self.next_waiting.map_or(at, |held| held.min(at)));
     }
 
-    /// The window of a zone that holds `now` or comes next. `None`: it never opens.
+    /// The window of a zone that holds `now` or comes next; one that opens and closes at the same instant is when to look
+    /// again. `None`: there is no zone.
     pub fn window(&mut self, zone: ZoneId, now: DateTime<Utc>) -> Option<OpenWindow> {
         self.reckon_windows(now);
         self.windows.get(usize::from(zone.unsigned_abs())).copied().flatten()
@@ -180,22 +193,22 @@ impl Lane {
         if self.windows_until.is_some_and(|until| now + TimeDelta::seconds(1) < until) {
             return;
         }
-        let rules = &self.campaign.rules;
-        let default = rules.default_time_zone.as_deref().and_then(|name| TimeZone::parse(name).ok());
+        let default = self.campaign.rules.default_time_zone.as_deref().and_then(LeadZones::parse);
         let at = now + TimeDelta::seconds(1);
+        let window = |zones: &LeadZones| {
+            let window = self.calendar.window(zones.zones(), now);
+            // A window that closes within the second counts as closed.
+            let window =
+                window.filter(|window| window.closes_at > at).or_else(|| self.calendar.window(zones.zones(), at));
+            let again = now + LOOK_AGAIN;
+            window.unwrap_or(OpenWindow { opens_at: again, closes_at: again })
+        };
         self.windows = (0..self.zones.zones.len())
-            .map(|id| {
-                let own = self.zones.zones.get(id).and_then(Option::as_ref);
-                let zone = if id == 0 { default.as_ref() } else { own };
-                zone.and_then(|zone| {
-                    // A window that closes within the second counts as closed.
-                    let window = rules.calling_hours.window(zone, now)?;
-                    if window.closes_at > at { Some(window) } else { rules.calling_hours.window(zone, at) }
-                })
-            })
+            .map(|id| if id == 0 { default.as_ref() } else { self.zones.zones.get(id).and_then(Option::as_ref) })
+            .map(|zones| zones.map(window))
             .collect();
-        self.windows_until =
-            self.windows.iter().flatten().map(|window| window.closes_at).min().or(Some(now + TimeDelta::hours(1)));
+        let first_end = self.windows.iter().flatten().map(|window| window.closes_at).min();
+        self.windows_until = Some(first_end.map_or(now + WINDOWS_MAX, |end| end.min(now + WINDOWS_MAX)));
     }
 
     /// Per zone the window that holds or comes next, for a refill.

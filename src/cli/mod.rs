@@ -96,7 +96,7 @@ pub enum Command {
     Migrate(MigrateArgs),
     /// Campaigns: lists of leads and the rules for calling them
     #[command(subcommand)]
-    Campaign(campaign::CampaignCommand),
+    Campaign(Box<campaign::CampaignCommand>),
     /// Leads: the numbers to be reached in a campaign
     #[command(subcommand)]
     Leads(leads::LeadsCommand),
@@ -173,7 +173,7 @@ impl ClientCommand {
     pub async fn run(self) -> ExitCode {
         let Self { client, command } = self;
         let done = match command {
-            Command::Campaign(command) => campaign::run(command, &client).await,
+            Command::Campaign(command) => campaign::run(*command, &client).await,
             Command::Leads(command) => leads::run(command, &client).await,
             Command::Explain(command) => explain::run(command, &client).await,
             Command::Audit(args) => audit::run(args, &client).await,

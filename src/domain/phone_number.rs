@@ -122,7 +122,7 @@ impl PhoneNumber {
     /// Its country calling code, and whether its further digits tell a place: an area code in use does, mobile and
     /// toll-free numbers do not, nor what is possible but unassigned.
     pub fn place(self) -> (u64, bool) {
-        match rlibphonenumber::PhoneNumber::parse(&self.e164(), None) {
+        match rlibphonenumber::PhoneNumber::parse(self.e164(), None) {
             Ok(number) => (u64::from(number.country_code.unsigned_abs()), number.is_geographical()),
             Err(_) => (0, false),
         }

@@ -127,7 +127,7 @@ async fn a_new_zone_closes_a_lead_and_revokes_its_lease_without_a_permit() {
     assert!(dialer.gets_nothing_for(QUIET).await);
     let closed = world.lead(&campaign, &id).await;
     assert_eq!((closed.state(), closed.waiting_reason()), (LeadState::Eligible, pb::WaitingReason::CallingHours));
-    let request = pb::UpdateLeadRequest { ..change(&campaign, &id, &["time_zone"]) };
+    let request = pb::UpdateLeadRequest { time_zone: "Etc/UTC".into(), ..change(&campaign, &id, &["time_zone"]) };
     world.campaigns.update_lead(request).await.unwrap();
     assert_eq!(dialer.lease().await.lead_id, id);
     world.check().await;

@@ -5,6 +5,7 @@ mod audit;
 mod bad_ids;
 mod bad_input;
 mod callback_phrases;
+mod calling_rules;
 mod campaigns;
 mod crash;
 mod database_away;

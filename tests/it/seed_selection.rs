@@ -7,7 +7,7 @@ use dialplane::pb::{self, LeadState, Outcome};
 use crate::support::{
     World,
     asks::{QUIET, attempts, one_lead},
-    hours, lead, number, retry, rules,
+    hours, lead, lead_nowhere, number, retry, rules,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,7 +179,7 @@ async fn a_lead_without_any_zone_is_closed_and_says_so() {
     let mut zoneless = rules();
     zoneless.default_time_zone.clear();
     let campaign = world.campaign(zoneless).await;
-    let leads = world.add_some(&campaign, 1).await;
+    let leads = world.add(&campaign, vec![lead_nowhere(0)]).await;
     let mut dialer = world.dialer(&campaign, 1).await;
     assert!(dialer.gets_nothing_for(QUIET).await);
     let closed = world.lead(&campaign, &leads[0]).await;

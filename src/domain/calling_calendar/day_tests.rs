@@ -18,7 +18,7 @@ fn presets(names: &[&str]) -> CampaignRules {
 
 fn is_open(rules: &CampaignRules, name: &str, wall: &str) -> bool {
     let zone = zone(name);
-    CallingCalendar::new(rules).is_open(&[zone.clone()], zone.instant(wall.parse().unwrap()))
+    CallingCalendar::new(rules).is_open(std::slice::from_ref(&zone), zone.instant(wall.parse().unwrap()))
 }
 
 /// 2026-11-16 is a Monday.
@@ -132,11 +132,11 @@ fn holidays_close_their_local_day_and_are_named() {
     assert_eq!(window(&calendar, name, "2026-12-24T12:00:00Z"), ["12-27 13:00", "12-28 02:00"]);
     let why = |text: &str| {
         let zone = zone(name);
-        let reasons = calendar.why_closed(&[zone.clone()], zone.instant(text.parse().unwrap()));
+        let reasons = calendar.why_closed(std::slice::from_ref(&zone), zone.instant(text.parse().unwrap()));
         reasons.into_iter().map(|(_, why)| why).collect::<Vec<_>>()
     };
     let thanksgiving = Closed::Holiday(day("2026-11-26"), Some(("US", "Thanksgiving Day")));
-    assert_eq!(why("2026-11-26T12:00:00"), [thanksgiving.clone()]);
+    assert_eq!(why("2026-11-26T12:00:00"), std::slice::from_ref(&thanksgiving));
     assert_eq!(why("2026-11-26T22:00:00"), [thanksgiving, Closed::Hours]);
     assert_eq!(why("2026-12-24T12:00:00"), [Closed::Holiday(day("2026-12-24"), None)]);
     assert_eq!(why("2040-01-05T12:00:00"), [Closed::HolidaysUnknown(day("2040-01-05"), "US")]);

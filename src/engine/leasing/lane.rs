@@ -162,7 +162,8 @@ impl Lane {
             self.calendar = CallingCalendar::new(&campaign.rules);
             self.windows_until = None;
         }
-        if self.zones.zones != zones.zones {
+        // Zones are only ever added: as many are the same.
+        if zones.zones.len() != self.zones.zones.len() {
             self.windows_until = None;
         }
         self.campaign = campaign;
@@ -285,3 +286,6 @@ impl Lane {
         [promise, waiting].into_iter().flatten().min()
     }
 }
+
+#[cfg(test)]
+mod tests;

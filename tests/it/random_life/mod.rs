@@ -19,7 +19,7 @@ use dialplane::pb::{
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tonic::transport::Channel;
 
-use crate::support::{Replica, World, database::Database, eventually, lead, retry, rules, seconds, settings};
+use crate::support::{Replica, World, database::Database, eventually, lead_nowhere, retry, rules, seconds, settings};
 use ledger::Ledger;
 
 const PHASES: u64 = 3;
@@ -163,8 +163,8 @@ async fn live(seed: u64, engines: usize) {
     }
     let first = world.campaign(life_rules(3)).await;
     let second = world.campaign(life_rules(MAX_ATTEMPTS)).await;
-    world.add(&first, (0..14).map(lead).collect()).await;
-    world.add(&second, (7..21).map(lead).collect()).await;
+    world.add(&first, (0..14).map(lead_nowhere).collect()).await;
+    world.add(&second, (7..21).map(lead_nowhere).collect()).await;
     let mut clients = vec![(world.campaigns.clone(), world.scheduler.clone())];
     clients.extend(others.iter().map(|other| (other.campaigns.clone(), other.scheduler.clone())));
     let ledger = Ledger::new(&second);

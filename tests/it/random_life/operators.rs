@@ -10,7 +10,7 @@ use rand::{Rng as _, rngs::StdRng, seq::IndexedRandom as _};
 use tonic::{Code, Status, transport::Channel};
 
 use super::{Life, MAX_ATTEMPTS, dialers::expected, life_rules};
-use crate::support::{always, database::connect, hours, lead, number, timestamp};
+use crate::support::{always, database::connect, hours, lead_nowhere, number_nowhere, timestamp};
 
 type Campaigns = CampaignServiceClient<Channel>;
 
@@ -100,7 +100,7 @@ async fn change_rules(
 }
 
 async fn suppressions(life: &Life, rng: &mut StdRng, client: &mut Campaigns) -> Result<(), Status> {
-    let number = number(rng.random_range(0..25));
+    let number = number_nowhere(rng.random_range(0..25));
     let (numbers, reason) = (vec![number.clone()], "a test".to_owned());
     if rng.random_bool(0.4) {
         let removals = life.ledger().suppressing(&number);
@@ -155,8 +155,9 @@ async fn of_lead(life: &Life, rng: &mut StdRng, client: &mut Campaigns) -> Resul
         }
         _ => {
             let first = rng.random_range(0..25);
-            let leads =
-                (first..first + 3).map(|n| pb::NewLead { score: Some(rng.random_range(0..999)), ..lead(n) }).collect();
+            let leads = (first..first + 3)
+                .map(|n| pb::NewLead { score: Some(rng.random_range(0..999)), ..lead_nowhere(n) })
+                .collect();
             let on_duplicate =
                 if rng.random_bool(0.5) { pb::DuplicateAction::Update } else { pb::DuplicateAction::Report };
             let request =

@@ -77,8 +77,19 @@ pub fn number(n: usize) -> String {
     format!("+1{}555{:04}", 201 + n / 10_000, n % 10_000)
 }
 
+/// A lead whose own zone is UTC: by its number it would be in New Jersey.
 pub fn lead(n: usize) -> pb::NewLead {
-    pb::NewLead { number: number(n), ..Default::default() }
+    pb::NewLead { number: number(n), time_zone: "Etc/UTC".into(), ..Default::default() }
+}
+
+/// A lead that neither names a zone nor has a number that tells one: the campaign's default is left.
+pub fn lead_nowhere(n: usize) -> pb::NewLead {
+    pb::NewLead { number: number_nowhere(n), ..Default::default() }
+}
+
+/// The nth number of an international network, in no country.
+pub fn number_nowhere(n: usize) -> String {
+    format!("+88351000{n:07}")
 }
 
 pub fn seconds(seconds: i64) -> Option<prost_types::Duration> {

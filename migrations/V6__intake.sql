@@ -36,12 +36,16 @@ begin
     return query select unnest(added);
 end $$;
 
--- Numbers for names of zones; names that are new get one.
+-- Numbers for names of zones; names that are new get one. One transaction at a time gives new ones, so that they appear in
+-- their order: whoever knows the highest knows them all (DP003).
 create function zone_ids(p_names text[]) returns table (zone_id smallint, name text) language plpgsql as $$
 #variable_conflict use_column
 begin
-    insert into zone (name) select distinct n from unnest(p_names) as n
-    where not exists (select from zone z where z.name = n) on conflict do nothing;
+    if exists (select from unnest(p_names) as n where not exists (select from zone z where z.name = n)) then
+        perform pg_advisory_xact_lock(7403);
+        insert into zone (name) select distinct n from unnest(p_names) as n
+        where not exists (select from zone z where z.name = n) order by n;
+    end if;
     return query select z.zone_id, z.name from zone z where z.name = any (p_names);
 end $$;
 

@@ -28,7 +28,7 @@ def main():
         f"# year from {FIRST} on, `YYYY-MM-DD` in that one. Written by scripts/holidays_data.py from the package holidays",
         f"# (MIT; see NOTICE), version {holidays.__version__}.",
     ]
-    for country in sorted(c for c in holidays.list_supported_countries() if len(c) == 2):
+    for country in sorted(c for c in holidays.list_supported_countries(include_aliases=False) if len(c) == 2):
         last = FIRST - 1
         named = collections.defaultdict(list)
         for year in range(FIRST, LAST + 1):

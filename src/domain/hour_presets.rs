@@ -127,6 +127,8 @@ mod tests {
             assert_eq!(names.iter().filter(|name| **name == preset.name).count(), 1);
         }
         assert!(names.len() <= PRESETS_MAX);
+        let documented = include_str!("../../docs/CALLING_HOURS.md");
+        assert!(names.iter().all(|name| documented.contains(&format!("| `{name}` |"))));
         assert_eq!(HourPreset::find("US-TCPA"), None);
     }
 

@@ -24,6 +24,12 @@ impl LeadZones {
         zones.ok().map(LeadZones)
     }
 
+    /// The zones of a lead of a campaign with this default; `None`: there is none, and the lead is closed.
+    pub fn of(stored: Option<&str>, default: Option<&str>) -> Option<LeadZones> {
+        // One that cannot be read is no reason to take another.
+        stored.or(default).and_then(LeadZones::parse)
+    }
+
     /// The zones.
     pub fn zones(&self) -> &[TimeZone] {
         &self.0
@@ -145,5 +151,9 @@ mod tests {
         assert_eq!(LeadZones::parse(&own_zone).unwrap().zones(), [berlin]);
         assert_eq!(LeadZones::parse("~Europe/Berlin,Mars/Olympus"), None);
         assert_eq!(LeadZones::parse("~"), None);
+        let of = |stored, default| LeadZones::of(stored, default).map(|zones| zones.zones()[0].name().to_owned());
+        assert_eq!(of(Some(&told), Some("UTC")).as_deref(), Some("America/New_York"));
+        assert_eq!(of(None, Some("UTC")).as_deref(), Some("UTC"));
+        assert_eq!((of(Some("Mars/Olympus"), Some("UTC")), of(None, None)), (None, None));
     }
 }

@@ -12,6 +12,7 @@ use dialplane::{
 use crate::support::{
     World,
     asks::{QUIET, instant, refusal},
+    database::{Database, connect},
     eventually, hours, lead, lead_nowhere, rules,
 };
 
@@ -283,4 +284,21 @@ impl World {
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_zones_appear_in_the_order_of_their_numbers() {
+    let database = Database::create().await;
+    let mut first = connect(&database.url).await;
+    let second = connect(&database.url).await;
+    let ask = "select zone_id from zone_ids($1)";
+    let transaction = first.transaction().await.unwrap();
+    let lower: i16 = transaction.query_one(ask, &[&vec!["~Europe/Berlin"]]).await.unwrap().get(0);
+    let other =
+        tokio::spawn(async move { second.query_one(ask, &[&vec!["~Europe/Paris"]]).await.unwrap().get::<_, i16>(0) });
+    let waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
+    eventually("the second waits for the first", || async { (database.count(waiting).await == 1).then_some(()) }).await;
+    transaction.commit().await.unwrap();
+    assert!(other.await.unwrap() > lower);
+    database.drop().await;
 }

@@ -194,7 +194,7 @@ impl Lane {
         if self.windows_until.is_some_and(|until| now + TimeDelta::seconds(1) < until) {
             return;
         }
-        let default = self.campaign.rules.default_time_zone.as_deref().and_then(LeadZones::parse);
+        let default = LeadZones::of(None, self.campaign.rules.default_time_zone.as_deref());
         let at = now + TimeDelta::seconds(1);
         let window = |zones: &LeadZones| {
             let window = self.calendar.window(zones.zones(), now);

@@ -8,10 +8,11 @@ use super::{Engine, EngineError};
 use crate::{
     domain::{
         callability::{Condition, Failed, Subject, failed, first_callable},
+        calling_calendar::{CallingCalendar, Closed},
         campaign::CampaignState,
         ids::{CampaignId, LeadId},
         lead::LeadState,
-        time_zone::TimeZone,
+        lead_zones::LeadZones,
     },
     store::{
         campaigns::{By, CampaignRow, GaugeRow},
@@ -78,7 +79,8 @@ impl Engine {
         let groups = self.store.lead_groups(row.key, Some(lead), at).await?;
         let group = groups.into_iter().next().ok_or(EngineError::LeadNotFound)?;
         let subject = subject(&row, &group);
-        let closed = |at| closed(&row, &group, at);
+        let calendar = CallingCalendar::new(&row.rules);
+        let closed = |at| closed(&row, &calendar, &group, at);
         let mut failed = failed(&subject, closed, at);
         // Whoever has a lease has room; at another instant nobody knows it.
         if at <= now && group.lease.is_none() {
@@ -101,10 +103,11 @@ impl Engine {
         let at = at.unwrap_or(now);
         let mut counts: BTreeMap<Condition, ConditionCount> = BTreeMap::new();
         let (mut leads, mut callable, mut first) = (0, 0, None::<DateTime<Utc>>);
+        let calendar = CallingCalendar::new(&row.rules);
         let of_campaign = |one: &Failed| one.condition == Condition::CampaignRunning;
         for group in self.store.lead_groups(row.key, None, at).await? {
             let subject = subject(&row, &group);
-            let closed = |at| closed(&row, &group, at);
+            let closed = |at| closed(&row, &calendar, &group, at);
             let failed: Vec<Failed> =
                 failed(&subject, closed, at).into_iter().filter(|one| !of_campaign(one)).collect();
             leads += group.leads;
@@ -183,17 +186,40 @@ fn subject(row: &CampaignRow, group: &LeadGroup) -> Subject {
 }
 
 /// What the calendar says of a group at an instant.
-fn closed(row: &CampaignRow, group: &LeadGroup, at: DateTime<Utc>) -> Vec<Failed> {
-    let zone = if group.zone == 0 { row.rules.default_time_zone.as_deref() } else { group.zone_name.as_deref() };
-    let Some(zone) = zone.and_then(|name| TimeZone::parse(name).ok()) else {
-        return vec![Failed::new(Condition::TimeZoneKnown, None, "neither the lead nor the campaign names a zone")];
-    };
-    match row.rules.calling_hours.window(&zone, at) {
-        Some(window) if window.contains(at) => Vec::new(),
-        Some(window) => {
-            let detail = format!("outside the calling hours in {}", zone.name());
-            vec![Failed::new(Condition::CallingHours, Some(window.opens_at), detail)]
+fn closed(row: &CampaignRow, calendar: &CallingCalendar, group: &LeadGroup, at: DateTime<Utc>) -> Vec<Failed> {
+    let zones = LeadZones::of(group.zone_name.as_deref(), row.rules.default_time_zone.as_deref());
+    let zones = zones.as_ref().map(LeadZones::zones).unwrap_or_default();
+    let why = calendar.why_closed(zones, at);
+    if why.is_empty() {
+        return Vec::new();
+    }
+    let opens = calendar.window(zones, at).map(|window| window.opens_at);
+    why.into_iter()
+        .map(|(zone, why)| {
+            let place = zone.map(|zone| format!(" in {}", zone.name())).unwrap_or_default();
+            let (condition, detail) = told(&why);
+            let next = opens.filter(|_| !matches!(why, Closed::AfterEnd(_) | Closed::NoTimeZone | Closed::UnknownRule));
+            Failed::new(condition, next, format!("{detail}{place}"))
+        })
+        .collect()
+}
+
+fn told(why: &Closed) -> (Condition, String) {
+    match why {
+        Closed::NoTimeZone => {
+            (Condition::TimeZoneKnown, "neither the lead nor its number nor the campaign tells a zone".to_owned())
         }
-        None => vec![Failed::new(Condition::CallingHours, None, "the calling hours never open")],
+        Closed::BeforeStart(day) => (Condition::CampaignDates, format!("the campaign's first day is {day}")),
+        Closed::AfterEnd(day) => (Condition::CampaignDates, format!("the campaign's last day was {day}")),
+        Closed::Holiday(day, None) => (Condition::NoHoliday, format!("{day} is a holiday of the campaign")),
+        Closed::Holiday(day, Some((country, name))) => {
+            (Condition::NoHoliday, format!("{day} is a holiday of {country}: {name}"))
+        }
+        Closed::HolidaysUnknown(day, country) => {
+            (Condition::NoHoliday, format!("the holidays of {country} are not known for {day}"))
+        }
+        Closed::Hours => (Condition::CallingHours, "outside the calling hours".to_owned()),
+        Closed::Preset(name) => (Condition::CallingHours, format!("outside the hours of {name}")),
+        Closed::UnknownRule => (Condition::CallingHours, "a rule names what this program does not know".to_owned()),
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveTime, Utc};
 
 use super::{Grain, Interval};
-use crate::domain::calling_hours::OpenWindow;
+use crate::domain::calling_calendar::OpenWindow;
 use crate::domain::time_zone::TimeZone;
 
 /// A weekend is the longest interval of grain day; one more for a clock that was changed.

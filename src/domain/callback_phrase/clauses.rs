@@ -102,7 +102,7 @@ const HOLD_VERB: Words = Words(
     "to you can could will would should may might shall must not do does did we i they he she people guys let \
      us a an the your my our another this that no any one these those conference video for of from by someone \
      somebody anyone anybody everybody everyone nobody never ever just only again please kindly about than is \
-     are am better best good keep stop mind try always also phone more further quick missed and or then in on \
+     are am keep stop mind try always also phone more further quick missed and or then in on \
      at them with have be cannot quit don me been get who next",
 );
 

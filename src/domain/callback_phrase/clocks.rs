@@ -266,7 +266,8 @@ fn bare_is_time(cursor: Cursor<'_>, at: usize, next: usize) -> bool {
     let strong = matches!(cursor.word(at), "at" | "around" | "by" | "after" | "before" | "till" | "until" | "post");
     let before = at.checked_sub(1).and_then(|at| cursor.token(at));
     let currency = cursor.word_before(at) == "currency" || cursor.word_before(at) == "number";
-    let some_of = cursor.word(next) == "of";
+    // "two of us", "five to".
+    let some_of = matches!(cursor.word(next), "of" | "to" | "past" | "till");
     !currency && !some_of && known(cursor.token(next)) && (strong || known(before))
 }
 

@@ -100,7 +100,9 @@ fn later(cursor: Cursor<'_>, at: usize, before: &[Element]) -> Option<(Item, usi
         matches!(before.last(), Some(Element::Word(word)) if word == "you") && cursor.word(at.wrapping_sub(2)) == "see";
     let adjective = matches!(cursor.word(at + 1), "date" | "time" | "stage" | "point" | "than");
     let either = cursor.word_before(at) == "or" || cursor.word_before(at) == "much";
-    let in_the = cursor.is(at + 1, "in the") || cursor.is(at + 1, "this week") || cursor.is(at + 1, "this month");
+    let part = matches!(cursor.word(at + 3), "morning" | "afternoon" | "evening" | "day");
+    let in_the =
+        (cursor.is(at + 1, "in the") && !part) || cursor.is(at + 1, "this week") || cursor.is(at + 1, "this month");
     let next = if cursor.word(at + 1) == "on" { at + 2 } else { at + 1 };
     Some((if farewell || adjective || either || in_the { Item::Bad } else { Item::Later }, next))
 }

@@ -89,7 +89,7 @@ pub const NARROWS: Words = Words("early late beginning start middle mid half fir
 pub const LEFTOVERS: Words = Words(
     "week weeks weekly month months year years quarter fortnight weekend hour hours minute minutes days pm \
      oclock between midnight next est edt pst pdt cst cdt mst mdt gmt utc bst cet cest ist aest aedt eastern \
-     pacific central zulu thing end onward till until every other",
+     pacific central zulu thing end onward till until every",
 );
 
 /// Whether a number may stand before or behind the word and still be a clock time.

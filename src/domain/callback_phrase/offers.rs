@@ -1,6 +1,6 @@
 //! Owns which of the times in a phrase are offered for the call, which are turned down, and which only tell something.
 
-use super::clauses::Clause;
+use super::clauses::{Clause, Opening};
 use super::items::{Bound, Day, Element, Item, When};
 use super::lexicon::{self, Words};
 use super::negation::{self, Negation};
@@ -131,6 +131,7 @@ impl State {
                 }
                 Element::Word(word) => {
                     self.word(word, offers);
+                    offers.blurred |= word == "or" && clause.word(at + 1) == "so";
                     if negation::turns_down_before(clause, at) && taken > 0 {
                         self.drop_last(taken, offers);
                         taken = 0;
@@ -152,7 +153,7 @@ impl State {
             offers.refused_days.append(&mut negation.days);
         }
         // "tomorrow, but not in the morning".
-        offers.blurred |= negation.clocks;
+        offers.blurred |= negation.clocks && (taken > 0 || clause.opening == Opening::Joined);
         offers.day_in_doubt |= !offers.refused_days.iter().all(|day| *day == Day::In(0));
     }
 

@@ -59,7 +59,7 @@ impl Spec {
         for item in items {
             match *item {
                 Item::Day(day) => spec.days.push(day),
-                Item::When(when) => once(&mut spec.when, when)?,
+                Item::When(when) => spec.when = Some(spec.when.map_or(Some(when), |known| one(known, when))?),
                 Item::Part(part, this) => match spec.part {
                     Some((known, known_this)) if known == part => spec.part = Some((part, this || known_this)),
                     Some(_) => return None,
@@ -136,6 +136,18 @@ fn once<T: PartialEq>(slot: &mut Option<T>, value: T) -> Option<()> {
     }
     *slot = Some(value);
     Some(())
+}
+
+/// "five, five pm": the fuller of two that are the same.
+fn one(known: When, when: When) -> Option<When> {
+    let (When::Clock(bound, a), When::Clock(other, b)) = (known, when) else { return (known == when).then_some(known) };
+    let same = bound == other && a.minute == b.minute && a.hour % 12 == b.hour % 12;
+    match (a.plain, b.plain) {
+        _ if known == when => Some(known),
+        (true, false) if same => Some(when),
+        (false, true) if same => Some(known),
+        _ => None,
+    }
 }
 
 struct Resolver<'a> {

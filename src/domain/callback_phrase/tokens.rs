@@ -136,6 +136,14 @@ impl Lexer {
         let word: String = self.chars[start..self.at].iter().collect();
         let dotted_m =
             self.peek(0) == Some('.') && self.peek(1) == Some('m') && !self.peek(2).is_some_and(char::is_alphanumeric);
+        let spaced_m = self.peek(0) == Some('.')
+            && self.peek(1) == Some(' ')
+            && self.peek(2) == Some('m')
+            && self.peek(3) == Some('.');
+        if matches!(word.as_str(), "a" | "p") && spaced_m {
+            self.at += 4;
+            return self.push_word(if word == "a" { "am" } else { "pm" });
+        }
         if matches!(word.as_str(), "a" | "p") && dotted_m {
             self.at += if self.peek(2) == Some('.') { 3 } else { 2 };
             return self.push_word(if word == "a" { "am" } else { "pm" });

@@ -147,7 +147,9 @@ pub fn verdict(clause: &Clause) -> Verdict {
             )
     };
     let speaks = clause.says(&["i", "it", "me"]) && !clause.says(&["mean", "make", "give"]);
-    if clause.words().all(allowed) && !speaks { Verdict::Bare } else { Verdict::Told }
+    // "At lunch now" tells where someone is.
+    let present = clause.items().any(|item| item == Item::Now) && !clause.says(&["not"]);
+    if clause.words().all(allowed) && !speaks && !present { Verdict::Bare } else { Verdict::Told }
 }
 
 /// "I've got a gap at 3": here "got" is no past.
@@ -175,9 +177,13 @@ fn offers_time(clause: &Clause) -> bool {
             "about" | "okay" => at == 0 || matches!(before, "is" | "be" | "it" | "") || at > last,
             // "it's about": no.
             "do" | "manage" => {
-                matches!(before, "can" | "could" | "us" | "will" | "would" | "might" | "may")
-                    || (before == "we" && clause.says(&["can", "could", "shall"]))
+                let willing = matches!(before, "will" | "would") && at > last;
+                willing
+                    || matches!(before, "can" | "could" | "us" | "might" | "may")
+                    || (matches!(before, "we" | "you") && clause.says(&["can", "could", "shall"]))
             }
+            // "Tuesday isn't good but Wednesday is".
+            "is" => at + 1 == clause.elements.len() && at == last + 1,
             "work" => {
                 let before_time = at > last && clause.says(&["would", "will", "does", "can", "could", "might"]);
                 let helpers = ["would", "will", "could", "might", "may", "can", "should", "does", "it", "that"];

@@ -119,7 +119,9 @@ impl Spec {
         let week = !self.next_week || weekdays || !timed;
         let weekend = !self.weekend || weekend_day || (!timed && self.days.is_empty());
         let same = !self.same_time || (!timed && (!self.days.is_empty() || self.next_week) && !self.weekend);
+        let part_later = !self.later || !matches!(self.part, Some((Part::Noon, _)));
         later
+            && part_later
             && span_alone
             && week
             && weekend

@@ -3,7 +3,7 @@
 
 use super::clauses::{Clause, Opening};
 use super::items::{Element, Item, Part};
-use super::lexicon;
+use super::lexicon::{self, Words};
 use super::requests::{self, Request};
 
 /// What a clause does with its times.
@@ -100,6 +100,10 @@ pub fn kind(item: Item) -> u8 {
     }
 }
 
+/// Words that leave a bare time a bare time.
+const BESIDE: Words =
+    Words("not never but otherwise alternatively it latest earliest wait mean i make give me early late bit little");
+
 /// Weighs a clause by itself.
 pub fn verdict(clause: &Clause) -> Verdict {
     if clause.items().next().is_none() {
@@ -125,27 +129,8 @@ pub fn verdict(clause: &Clause) -> Verdict {
     if offers_time(clause) {
         return Verdict::Offer;
     }
-    let allowed = |word: &str| {
-        lexicon::FILLERS.contains(word)
-            || lexicon::PREPOSITIONS.contains(word)
-            || matches!(
-                word,
-                "not"
-                    | "never"
-                    | "but"
-                    | "otherwise"
-                    | "alternatively"
-                    | "it"
-                    | "latest"
-                    | "earliest"
-                    | "wait"
-                    | "mean"
-                    | "i"
-                    | "make"
-                    | "give"
-                    | "me"
-            )
-    };
+    let lists = [lexicon::FILLERS, lexicon::PREPOSITIONS, BESIDE];
+    let allowed = |word: &str| lists.iter().any(|list| list.contains(word));
     let speaks = clause.says(&["i", "it", "me"]) && !clause.says(&["mean", "make", "give"]);
     // "At lunch now" tells where someone is.
     let present = clause.items().any(|item| item == Item::Now) && !clause.says(&["not"]);

@@ -42,14 +42,14 @@ pub const NEUTRAL: Words = Words(
      works mind everyone anyone regarding while since till until between before after same morning afternoon \
      evening noon lunch tonight night today tomorrow monday tuesday wednesday thursday friday saturday sunday \
      next later now end earliest latest onward early late january february march april june july august \
-     september october november december weekend otherwise howabout what wait mean another whole entire bad busy impossible inconvenient \
-     difficult tough tricky unavailable unable",
+     september october november december weekend otherwise howabout what wait mean another whole entire bad \
+     busy impossible inconvenient difficult tough tricky unavailable unable",
 );
 
 /// Verbs of calling that take whom to call.
 pub const CALL_VERBS: Words = Words(
-    "call disturb bother ring phone dial buzz telephone contact reach try catch calling ringing phoning contacting trying \
-     reaching follow revert return circle",
+    "call disturb bother ring phone dial buzz telephone contact reach try catch calling ringing phoning \
+     contacting trying reaching follow revert return circle",
 );
 
 /// Verbs of talking.

@@ -139,7 +139,9 @@ impl State {
                         || negation::is_bad(word)
                         || negation::no_before_time(clause, at)
                     {
+                        let days = std::mem::take(&mut negation.days);
                         negation = Negation::begin(clause, at);
+                        negation.days = days;
                     }
                     offers.unclear |= lexicon::LEFTOVERS.contains(word);
                     offers.blurred |= lexicon::BLURS.contains(word);
@@ -179,30 +181,12 @@ impl State {
     }
 }
 
+const BESIDE_LENGTH: Words = Words("please just okay yes sir call me back again ring maybe about around in try say");
+
 /// A length alone is a wait if nothing else is said.
 fn unwaited(item: Item, clause: &Clause) -> Item {
     let Item::BareSpan(span) = item else { return item };
-    let alone = clause.words().all(|word| {
-        matches!(
-            word,
-            "please"
-                | "just"
-                | "okay"
-                | "yes"
-                | "sir"
-                | "call"
-                | "me"
-                | "back"
-                | "again"
-                | "ring"
-                | "maybe"
-                | "about"
-                | "around"
-                | "in"
-                | "try"
-                | "say"
-        )
-    });
+    let alone = clause.words().all(|word| BESIDE_LENGTH.contains(word));
     if alone && span.minutes > 1 { Item::Span(span) } else { Item::Bad }
 }
 

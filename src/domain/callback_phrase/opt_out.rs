@@ -97,29 +97,14 @@ fn ceases(cursor: Cursor<'_>, at: usize, end: usize) -> bool {
 
 const FILL: Words = Words("please just now it this okay sir yes hey stop i said");
 
+const ERASE: Words = Words(
+    "remove delete erase strike scrub take get cross drop wipe block removed \
+     deleted blacklist purge clear unlist deregister",
+);
+
 /// "take me off your list", "delete my number".
 fn erases(cursor: Cursor<'_>, at: usize, end: usize) -> bool {
-    let verb = matches!(
-        cursor.word(at),
-        "remove"
-            | "delete"
-            | "erase"
-            | "strike"
-            | "scrub"
-            | "take"
-            | "get"
-            | "cross"
-            | "drop"
-            | "wipe"
-            | "block"
-            | "removed"
-            | "deleted"
-            | "blacklist"
-            | "purge"
-            | "clear"
-            | "unlist"
-            | "deregister"
-    );
+    let verb = ERASE.contains(cursor.word(at));
     if !verb || negated(cursor, at) {
         return false;
     }
@@ -186,14 +171,17 @@ fn pause(cursor: Cursor<'_>, at: usize) -> bool {
     matches!(cursor.token(at), Some(Token::Comma | Token::Stop))
 }
 
+const LIMITS: Words = Words(
+    "before until till after when while now early late today tomorrow tonight at during between in on by this \
+     if from unless because around so morning evening afternoon night next without as too always twice for \
+     over monday tuesday wednesday thursday friday saturday sunday lunch",
+);
+
 /// Whether only some times are refused: "before 10", "at night", "when I work".
 fn restricted(cursor: Cursor<'_>, from: usize, end: usize) -> bool {
-    let limits = Words(
-        "before until till after when while now early late today tomorrow tonight at during between in on by this if from unless because around so morning evening afternoon night next without as too always twice for over monday tuesday wednesday thursday friday saturday sunday lunch",
-    );
     let from_you =
         |at: usize| cursor.word(at) == "from" && matches!(cursor.word(at + 1), "you" | "your" | "this" | "the");
-    (from..end).any(|at| limits.contains(cursor.word(at)) && !this_number(cursor, at) && !from_you(at))
+    (from..end).any(|at| LIMITS.contains(cursor.word(at)) && !this_number(cursor, at) && !from_you(at))
 }
 
 /// "on this number", "in future", "at all" restrict nothing.

@@ -27,6 +27,15 @@ const BEFORE: Words = Words(
      make keep sure",
 );
 
+/// "I'd like you to call".
+const WISHES: Words = Words("want need like prefer appreciate request rather expect hope wish suggest ask");
+
+/// "Give me a call".
+const ASKING: Words = Words(
+    "give drop need want like appreciate expect expecting await schedule book arrange set get request make place put \
+     waiting for receive take prefer do",
+);
+
 fn allowed(word: &str) -> bool {
     BEFORE.contains(word)
         || [lexicon::FILLERS, lexicon::PREPOSITIONS, lexicon::OFFERS].iter().any(|list| list.contains(word))
@@ -46,6 +55,7 @@ pub fn read(clause: &Clause) -> Request {
     found
 }
 
+/// The words before an index.
 fn before(clause: &Clause, at: usize) -> impl Iterator<Item = &str> {
     clause.elements[..at].iter().filter_map(
         |element| {
@@ -54,6 +64,7 @@ fn before(clause: &Clause, at: usize) -> impl Iterator<Item = &str> {
     )
 }
 
+/// What the word at an index says, if it is a verb of calling, talking or arranging.
 fn verb(clause: &Clause, at: usize) -> Request {
     let (word, next) = (clause.word(at), clause.word(at + 1));
     let previous = at.checked_sub(1).map_or("", |at| clause.word(at));
@@ -68,8 +79,14 @@ fn verb(clause: &Clause, at: usize) -> Request {
         return Request::None;
     }
     // "my phone", "at work", "on the phone", "in touch".
-    if matches!(previous, "my" | "the" | "on" | "in" | "your" | "by" | "this") || (word == "make" && next != "it") {
+    if matches!(previous, "my" | "the" | "on" | "in" | "your" | "by" | "this")
+        || (word == "make" && !matches!(next, "it" | "that"))
+    {
         return Request::None;
+    }
+    // "I can make it to the bank" is no appointment.
+    if word == "make" && matches!(clause.word(at + 2), "to" | "home" | "there") && !clause.word(at + 3).is_empty() {
+        return Request::Told;
     }
     let talk = lexicon::TALK_VERBS.contains(word);
     if word == "touch" && next != "base" || word == "follow" && next != "up" || word == "set" && next == "off" {
@@ -80,21 +97,7 @@ fn verb(clause: &Clause, at: usize) -> Request {
         return Request::Told;
     }
     let has = |word: &str| words.contains(&word);
-    let wishes = [
-        "want",
-        "need",
-        "like",
-        "prefer",
-        "appreciate",
-        "request",
-        "rather",
-        "expect",
-        "hope",
-        "wish",
-        "suggest",
-        "ask",
-    ];
-    let wished = wishes.iter().any(|wish| has(wish)) && (has("you") || has("someone") || has("somebody"));
+    let wished = words.iter().any(|word| WISHES.contains(word)) && (has("you") || has("someone") || has("somebody"));
     let mine = has("i") || has("we") && !talk;
     let told = mine && !wished && !talk && !(lexicon::ARRANGE_VERBS.contains(word) && (has("can") || has("could")));
     // "you keep calling me", "who is calling".
@@ -104,40 +107,14 @@ fn verb(clause: &Clause, at: usize) -> Request {
     }
     // "happy to talk", "let us keep it", but not "keep well".
     let arranges = lexicon::ARRANGE_VERBS.contains(word)
-        && !matches!(next, "it" | "me" | "a" | "this" | "that" | "us" | "the" | "");
+        && !matches!(next, "it" | "me" | "a" | "this" | "that" | "us" | "the" | "to" | "for" | "");
     if arranges { Request::None } else { Request::Asked }
 }
 
 /// "a call": asked for by whoever gives, wants or books one.
 fn noun(clause: &Clause, at: usize) -> Request {
-    let asking = [
-        "give",
-        "drop",
-        "need",
-        "want",
-        "like",
-        "appreciate",
-        "expect",
-        "expecting",
-        "await",
-        "schedule",
-        "book",
-        "arrange",
-        "set",
-        "get",
-        "request",
-        "make",
-        "place",
-        "put",
-        "waiting",
-        "for",
-        "receive",
-        "take",
-        "prefer",
-        "do",
-    ];
     let words: Vec<&str> = before(clause, at).collect();
-    let asked = words.iter().any(|word| asking.contains(word)) && words.iter().all(|word| allowed(word));
+    let asked = words.iter().any(|word| ASKING.contains(word)) && words.iter().all(|word| allowed(word));
     let told = words.iter().any(|word| matches!(*word, "have" | "got" | "on" | "had" | "another" | "be" | "in"));
     match (asked && !words.contains(&"another") && !words.contains(&"on"), told) {
         (true, _) => Request::Asked,

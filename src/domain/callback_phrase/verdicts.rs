@@ -19,6 +19,10 @@ pub enum Verdict {
     Bare,
 }
 
+/// "One thirty, I will still be awake".
+const READY: Words =
+    Words("awake up free available ready waiting home back done finished here around reachable expecting able");
+
 /// A bare time can be the head of the statement behind it: "tomorrow I'm travelling".
 pub fn settle(clauses: &[Clause], verdicts: &[Verdict], index: usize) -> Verdict {
     let clause = &clauses[index];
@@ -53,24 +57,7 @@ pub fn settle(clauses: &[Clause], verdicts: &[Verdict], index: usize) -> Verdict
     if !subject || agreed || clause.says(&["please", "kindly", "only"]) {
         return Verdict::Bare;
     }
-    let ready = [
-        "awake",
-        "up",
-        "free",
-        "available",
-        "ready",
-        "waiting",
-        "home",
-        "back",
-        "done",
-        "finished",
-        "here",
-        "around",
-        "reachable",
-        "expecting",
-        "able",
-    ];
-    let positive = next.says(&ready)
+    let positive = next.says_any(READY)
         || verdicts[index + 1] == Verdict::Offer
         || next.says_any(lexicon::OFFERS) && !next.says(&["not", "only"]);
     let negative = next.says(&["not", "never", "busy", "unavailable"]) && !next.items().any(|item| item == Item::Now);

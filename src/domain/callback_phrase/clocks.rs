@@ -324,7 +324,7 @@ fn range_end(cursor: Cursor<'_>, at: usize, opened: bool) -> Option<Result<Found
     if minutes {
         let (first, second) = (number?, cursor.number(at + 2));
         let preposition = matches!(cursor.word_before(at), "at" | "around" | "about" | "by" | "after" | "before");
-        let hours = second.map_or(0, |second| (second.value + 12 - first.value % 12) % 12);
+        let hours = second.map_or(0, |second| (second.value % 12 + 12 - first.value % 12) % 12);
         let is_range = opened || (!preposition && first.value <= 12 && hours > 0 && (hours <= 4 || first.digits > 0));
         if !is_range {
             return None;

@@ -163,7 +163,7 @@ fn figures(parts: [u32; 3], count: usize) -> Item {
     let [a, b, c] = parts;
     let date = |month, day, year| Item::Day(Day::Date { month: Some(month), day, year });
     if count == 3 && a >= 1000 {
-        return date(b, c, Some(a));
+        return if (2000..2100).contains(&a) { date(b, c, Some(a)) } else { Item::Bad };
     }
     let year = match (count, c) {
         (3, 2000..2100) => Some(c),

@@ -182,6 +182,17 @@ proptest! {
 }
 
 #[test]
+fn numbers_of_any_size_do_not_panic() {
+    for number in ["99999999999", "4294967295", "2147483648", "99.9", "9,999", "nine hundred thousand million"] {
+        for phrase in
+            ["5 to #", "# to 5", "in # hours", "in # weeks", "half past #", "on the #th", "# hundred", "#/#/#", "#:#"]
+        {
+            let _ = reading(&phrase.replace('#', number));
+        }
+    }
+}
+
+#[test]
 fn the_ends_of_time_do_not_panic() {
     let phrases = [
         "in 2 weeks",

@@ -172,6 +172,12 @@ impl Lexer {
                 self.skip_seconds();
                 Token::Face { hour: value, minute, zero: zero && digits == 2 }
             }
+            // "5:3" is no time, and must not be read as 5.
+            Some(':') if self.is_digit(1) => {
+                self.at += 1;
+                self.digits();
+                Token::Face { hour: value, minute: u32::MAX, zero: false }
+            }
             Some('.') if self.is_digit(1) && !self.is_digit(2) => {
                 self.at += 1;
                 Token::Decimal(value, self.digits().0)

@@ -25,6 +25,8 @@ create table setting (
     session_ttl_ms     int not null,
     receipt_within_ms  int not null,
     dial_within_ms     int not null,
+    -- Permits per second of all campaigns; null: no limit.
+    max_calls_per_second float8 constraint engine_call_rate_in_bounds check (max_calls_per_second between 0.01 and 10000),
     etag               bigint not null default 1
 );
 
@@ -41,12 +43,28 @@ create table campaign (
     -- By the code of an outcome: from how many in a row on it is not retried; null: no limit.
     retry_limits    smallint[] not null default '{}',
     max_concurrency int constraint campaign_cap_in_bounds check (max_concurrency between 0 and 1000000),
+    max_calls_per_second float8 constraint campaign_call_rate_in_bounds check (max_calls_per_second between 0.01 and 10000),
     begin_within    interval not null,
     max_duration    interval not null,
     etag            bigint not null default 1,
     created_at      timestamptz not null,
     updated_at      timestamptz not null
 );
+
+-- Whether there is any, in one look.
+create index campaign_with_a_call_rate on campaign (campaign_id) where max_calls_per_second is not null;
+
+-- The turns of permits where calls per second are limited: one row per campaign, and row 0 for the engine. Not in the gauge:
+-- a begin holds these through its flush, and grants and settles must not wait for that.
+create table pace (
+    campaign_id int primary key,
+    -- The last turn that was given.
+    last_at     timestamptz not null default '-infinity',
+    -- The next place in the line of those who were told to wait: it only spreads them.
+    line_at     timestamptz not null default '-infinity'
+) with (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
+        autovacuum_vacuum_cost_delay = 0);
+insert into pace (campaign_id) values (0);
 
 -- What is counted: one row per campaign, and row 0 for the engine (of which only `dialing` is used). The checks
 -- catch drift. `blocked_*` are the suppressed leads among those of a state: a reset never frees them.

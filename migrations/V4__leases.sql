@@ -122,9 +122,99 @@ begin
     return query select i.l, i.v, t from unnest(p_leases, moves.verdicts) as i (l, v);
 end $$;
 
+-- How far apart turns are: a hair more than evenly, so that a closed second never holds one too many.
+create function call_gap(p_rate float8) returns interval language sql immutable as $$
+    select make_interval(secs => (floor(1000000 / p_rate) + 1) / 1000000)
+$$;
+
+-- The turns of permits where calls per second are limited, by the engine, by the campaign, or by both. A turn is at least a gap
+-- after the last one that was given, and up to 250 ms ahead: the engine answers at its instant. Who would come later gets none
+-- (`at` is null), takes none, and is told in `again` when to ask: as the line moves on, and a second after its turn could come
+-- at the latest. A lease lives on for that long. A campaign with a limit leaves the engine no gap while others fill its turns.
+-- Without any limit nothing is locked or written. Else lease rows are locked, then those of `pace` in id order, to the commit.
+-- The plans are begin_calls' own. Caller: begin_calls, which decides by the turn.
+create function take_turns(p_sessions uuid[], p_leases uuid[], p_now timestamptz, out at timestamptz[], out again timestamptz[])
+language plpgsql as $$
+declare
+    ahead constant interval := interval '250 milliseconds';
+    t timestamptz;
+    keys int[];
+    pace record;
+    lasts timestamptz[];
+    lines timestamptz[];
+    e int;
+    own int;
+    turn_e timestamptz;
+    turn_own timestamptz;
+    turn timestamptz;
+    place timestamptz;
+    filled boolean;
+    i record;
+begin
+    at := array_fill(p_now, array[cardinality(p_leases)]);
+    again := array_fill(null::timestamptz, array[cardinality(p_leases)]);
+    if not exists (select from setting s where s.max_calls_per_second is not null)
+        and not exists (select from campaign c where c.max_calls_per_second is not null) then
+        return;
+    end if;
+    perform 1 from lease z where z.lease_id = any (p_leases) order by z.lease_id for no key update;
+    keys := array(
+        select 0 from setting s where s.max_calls_per_second is not null
+        union select c.campaign_id from lease z join campaign c on c.campaign_id = z.campaign_id
+        where z.lease_id = any (p_leases) and c.max_calls_per_second is not null order by 1);
+    perform 1 from pace p where p.campaign_id = any (keys) order by p.campaign_id for no key update;
+    -- Limits as they are now: one that was lifted has no gap, and its turns are at once.
+    select array_agg(p.campaign_id order by p.campaign_id) as keys, array_agg(p.last_at order by p.campaign_id) as lasts,
+        array_agg(p.line_at order by p.campaign_id) as lines,
+        array_agg(call_gap(case p.campaign_id when 0 then s.max_calls_per_second else c.max_calls_per_second end) order by p.campaign_id) as gaps
+    into pace
+    from pace p cross join setting s left join campaign c on c.campaign_id = p.campaign_id where p.campaign_id = any (keys);
+    lasts := pace.lasts;
+    lines := pace.lines;
+    t := engine_now();
+    e := array_position(pace.keys, 0);
+    for i in
+        select x.ord::int, array_position(pace.keys, z.campaign_id) as own, least(z.not_after, z.deadline) as until
+        from unnest(p_sessions, p_leases) with ordinality as x (session_id, lease_id, ord)
+        join lease z on z.lease_id = x.lease_id and z.session_id = x.session_id
+        join campaign c on c.campaign_id = z.campaign_id
+        where z.begun_at is null and c.state = 2 and z.not_after > t and z.deadline > t
+            and not exists (select from suppression n where n.number = z.number)
+        order by x.ord
+    loop
+        own := i.own;
+        turn_e := lasts[e] + pace.gaps[e];
+        turn_own := lasts[own] + pace.gaps[own];
+        turn := greatest(t, turn_e, turn_own);
+        filled := coalesce(turn_e > t and turn_own > turn_e, false);
+        if turn <= t + ahead and not filled then
+            at[i.ord] := turn;
+            if turn < i.until then
+                if e is not null then lasts[e] := turn; end if;
+                if own is not null then lasts[own] := turn; end if;
+            end if;
+        else
+            own := case when turn_own >= coalesce(turn_e, turn_own) then own else e end;
+            place := greatest(turn, lines[own]);
+            lines[own] := least(place + pace.gaps[own], turn + interval '1 second');
+            at[i.ord] := null;
+            again[i.ord] := greatest(t + interval '10 milliseconds', least(place, turn + (0.5 + random() / 2) * interval '1 second')
+                - case when filled then turn_e - t else ahead / 2 end);
+        end if;
+    end loop;
+    update pace p set last_at = n.last_at, line_at = n.line_at
+    from unnest(pace.keys, lasts, lines) as n (campaign_id, last_at, line_at)
+    where p.campaign_id = n.campaign_id and (p.last_at, p.line_at) <> (n.last_at, n.line_at);
+    update lease z set deadline = n.again + c.begin_within
+    from unnest(p_leases, again) as n (lease_id, again), campaign c
+    where n.again is not null and z.lease_id = n.lease_id and c.campaign_id = z.campaign_id
+        and z.deadline < n.again + c.begin_within / 2;
+end $$;
+
 -- The permit. Verdicts: 1 permitted, now or before by the same nonce; 2 the lease is gone or another session's; 3 begun
--- by another nonce; 4 the campaign does not run; 5 suppressed; 6 the hours are over; 7 too late: its deadline passed.
--- On record, and on disk, before the answer: commits synchronously. 4 to 7 leave the lease to the caller, who releases it.
+-- by another nonce; 4 the campaign does not run; 5 suppressed; 6 the hours are over; 7 too late: its deadline passed; 8 wait for
+-- a turn: the lease stays, and `begun_at` is when to ask again. On record, and on disk, before the answer: commits synchronously.
+-- 4 to 7 leave the lease to the caller, who releases it.
 -- Caller: the permit gatherer.
 create function begin_calls(p_sessions uuid[], p_leases uuid[], p_nonces uuid[])
 returns table (lease_id uuid, session_id uuid, verdict smallint, begun_at timestamptz)
@@ -134,22 +224,28 @@ set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
     t timestamptz;
+    turns record;
     fresh uuid[];
 begin
     perform fence_shared(array_agg(z.campaign_id)) from unnest(p_leases) as i (l) join lease z on z.lease_id = i.l having count(*) > 0;
     t := engine_now();
+    select * into turns from take_turns(p_sessions, p_leases, t);
     with b as (
-        update lease z set begun_at = t, nonce = i.nonce, deadline = t + c.max_duration
-        from unnest(p_sessions, p_leases, p_nonces) as i (session_id, lease_id, nonce), campaign c
-        where z.lease_id = i.lease_id and z.session_id = i.session_id and z.begun_at is null and z.not_after > t
-            and z.deadline > t and c.campaign_id = z.campaign_id and c.state = 2
+        update lease z set begun_at = i.at, nonce = i.nonce, deadline = i.at + c.max_duration
+        from unnest(p_sessions, p_leases, p_nonces, turns.at) as i (session_id, lease_id, nonce, at), campaign c
+        where z.lease_id = i.lease_id and z.session_id = i.session_id and z.begun_at is null and z.not_after > i.at
+            and z.deadline > i.at and c.campaign_id = z.campaign_id and c.state = 2
             and not exists (select from suppression x where x.number = z.number)
         returning z.lease_id
     )
     select array_agg(b.lease_id) into fresh from b;
     if cardinality(fresh) = cardinality(p_leases) then
-        return query select i.l, i.s, 1::smallint, t from unnest(p_leases, p_sessions) as i (l, s);
+        return query select i.l, i.s, 1::smallint, i.at from unnest(p_leases, p_sessions, turns.at) as i (l, s, at);
         return;
+    end if;
+    if fresh is null then
+        -- Nothing that a crash may not forget.
+        perform set_config('synchronous_commit', 'off', true);
     end if;
     return query
     select i.lease_id, i.session_id, case
@@ -158,9 +254,11 @@ begin
             when z.begun_at is not null then 3
             when c.state <> 2 then 4
             when exists (select from suppression x where x.number = z.number) then 5
-            when z.not_after <= t then 6
-            else 7 end::smallint, z.begun_at
-    from unnest(p_sessions, p_leases, p_nonces) as i (session_id, lease_id, nonce)
+            when z.not_after <= coalesce(i.at, t) then 6
+            when z.deadline <= coalesce(i.at, t) then 7
+            when i.at is null then 8
+            else 7 end::smallint, coalesce(z.begun_at, i.again)
+    from unnest(p_sessions, p_leases, p_nonces, turns.at, turns.again) as i (session_id, lease_id, nonce, at, again)
     left join lease z on z.lease_id = i.lease_id and z.session_id = i.session_id
     left join campaign c on c.campaign_id = z.campaign_id;
 end $$;

@@ -43,6 +43,9 @@ pub struct RulesArgs {
     /// Calls of this campaign at once [default: only the engine's cap]
     #[arg(long, value_name = "N")]
     pub max_concurrency: Option<i32>,
+    /// Calls of this campaign per second, evenly spaced; 0 for no limit of its own
+    #[arg(long, value_name = "N")]
+    pub max_calls_per_second: Option<f64>,
     /// Delays before the next attempt after an outcome, as NO_ANSWER=2h,4h; with the most times in a row that are
     /// retried at all, as BUSY=5m,15m/3; repeat for more outcomes
     #[arg(long, value_name = "OUTCOME=DELAYS[/LIMIT]")]
@@ -64,6 +67,7 @@ impl RulesArgs {
             ("calling_hours", !self.hours.is_empty()),
             ("max_attempts", self.max_attempts.is_some()),
             ("max_concurrency", self.max_concurrency.is_some()),
+            ("max_calls_per_second", self.max_calls_per_second.is_some()),
             ("retry_rules", !self.retry.is_empty()),
             ("begin_within", self.begin_within.is_some()),
             ("max_duration", self.max_duration.is_some()),
@@ -81,6 +85,7 @@ impl RulesArgs {
             calling_hours: (!spans.is_empty()).then_some(CallingHours { spans }),
             max_attempts: self.max_attempts,
             max_concurrency: self.max_concurrency,
+            max_calls_per_second: self.max_calls_per_second,
             retry_rules: self.retry.into_iter().map(|retry| retry.0).collect(),
             begin_within: self.begin_within,
             max_duration: self.max_duration,
@@ -104,6 +109,7 @@ pub enum RuleName {
     CallingHours,
     MaxAttempts,
     MaxConcurrency,
+    MaxCallsPerSecond,
     RetryRules,
     BeginWithin,
     MaxDuration,

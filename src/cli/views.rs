@@ -44,6 +44,11 @@ pub fn length(of: Option<prost_types::Duration>) -> Option<String> {
     of.map(|of| format!("{:#}", SignedDuration::new(of.seconds, of.nanos)))
 }
 
+/// Calls per second, or in words that there is no limit.
+pub fn rate(of: Option<f64>, none: &str) -> String {
+    of.map_or_else(|| none.to_owned(), |rate| rate.to_string())
+}
+
 /// A campaign with its rules.
 pub fn campaign(campaign: &Campaign) -> Value {
     let rules = campaign.rules.clone().unwrap_or_default();
@@ -70,6 +75,7 @@ pub fn campaign(campaign: &Campaign) -> Value {
             "holidays": rules.holidays,
             "max_attempts": rules.max_attempts,
             "max_concurrency": rules.max_concurrency,
+            "max_calls_per_second": rules.max_calls_per_second,
             "retry_rules": retries.collect::<Vec<_>>(),
             "begin_within": length(rules.begin_within),
             "max_duration": length(rules.max_duration),
@@ -165,6 +171,7 @@ pub fn status(status: &GetSchedulerStatusResponse, info: &GetServerInfoResponse)
             "session_ttl": length(settings.session_ttl),
             "receipt_within": length(settings.receipt_within),
             "dial_within": length(settings.dial_within),
+            "max_calls_per_second": settings.max_calls_per_second,
             "etag": settings.etag,
         },
         "active_calls": status.active_calls,

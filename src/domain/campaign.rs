@@ -60,6 +60,8 @@ impl CampaignState {
 pub const MAX_ATTEMPTS: std::ops::RangeInclusive<i32> = 1..=100;
 /// Live leases of one campaign, and of the engine: bounds.
 pub const MAX_CONCURRENCY: std::ops::RangeInclusive<i32> = 0..=1_000_000;
+/// Permits per second of one campaign, and of the engine: bounds.
+pub const CALLS_PER_SECOND: std::ops::RangeInclusive<f64> = 0.01..=10_000.0;
 /// How long a lease may wait for its permit: bounds.
 pub const BEGIN_WITHIN: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
 /// How long a begun call may last: bounds.
@@ -79,6 +81,8 @@ pub struct CampaignRules {
     pub max_attempts: i16,
     /// Live leases of this campaign; none: bounded by the engine's cap alone.
     pub max_concurrency: Option<i32>,
+    /// Permits per second of this campaign; none: bounded by the engine's alone.
+    pub max_calls_per_second: Option<f64>,
     /// Delays per outcome.
     pub retry_policy: RetryPolicy,
     /// How long a lease may wait for its permit, default 30 s.
@@ -113,6 +117,7 @@ impl Default for CampaignRules {
             calling_hours: None,
             max_attempts: 3,
             max_concurrency: None,
+            max_calls_per_second: None,
             retry_policy: RetryPolicy::default(),
             begin_within: Duration::from_secs(30),
             max_duration: Duration::from_secs(3600),

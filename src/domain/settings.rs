@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use serde::{Deserialize, Serialize};
 
 /// Settings of the engine: one row in the database, the same for all replicas.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SchedulerSettings {
     /// Live leases over all campaigns (`campaign::MAX_CONCURRENCY`), default 10.
     pub max_concurrency: i32,
@@ -21,6 +21,8 @@ pub struct SchedulerSettings {
     pub receipt_within: Duration,
     /// A permit is dead this long after BeginCalls was sent, default 5 s.
     pub dial_within: Duration,
+    /// Permits per second over all campaigns (`campaign::CALLS_PER_SECOND`); none, the default: no limit.
+    pub max_calls_per_second: Option<f64>,
     /// Counts changes.
     pub etag: i64,
 }
@@ -48,6 +50,7 @@ impl Default for SchedulerSettings {
             session_ttl: Duration::from_secs(20),
             receipt_within: Duration::from_secs(5),
             dial_within: Duration::from_secs(5),
+            max_calls_per_second: None,
             etag: 1,
         }
     }

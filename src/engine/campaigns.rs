@@ -40,6 +40,8 @@ pub struct CampaignChange {
     /// See [`CampaignRules`].
     pub max_concurrency: Option<Option<i32>>,
     /// See [`CampaignRules`].
+    pub max_calls_per_second: Option<Option<f64>>,
+    /// See [`CampaignRules`].
     pub retry_policy: Option<RetryPolicy>,
     /// See [`CampaignRules`].
     pub begin_within: Option<Duration>,
@@ -66,6 +68,7 @@ impl CampaignChange {
             calling_hours: self.calling_hours.unwrap_or_else(|| rules.calling_hours.clone()),
             max_attempts: self.max_attempts.unwrap_or(rules.max_attempts),
             max_concurrency: self.max_concurrency.unwrap_or(rules.max_concurrency),
+            max_calls_per_second: self.max_calls_per_second.unwrap_or(rules.max_calls_per_second),
             retry_policy: self.retry_policy.unwrap_or_else(|| rules.retry_policy.clone()),
             begin_within: self.begin_within.unwrap_or(rules.begin_within),
             max_duration: self.max_duration.unwrap_or(rules.max_duration),
@@ -181,6 +184,7 @@ impl Engine {
             })
             .await?;
         self.campaign_changed(key, done.aftermath);
+        self.outlast_turns().await;
         Ok(done.answer)
     }
 
@@ -225,6 +229,7 @@ impl Engine {
             })
             .await?;
         self.campaign_changed(key, done.aftermath);
+        self.outlast_turns().await;
         Ok(done.answer)
     }
 

@@ -55,7 +55,8 @@ use crate::{
         Store, StoreError,
         campaigns::{By, CampaignRow},
         changes::Revoked,
-        leases::{BeginItem, GrantItem, GrantVerdict, Released},
+        leases::{GrantItem, GrantVerdict, Released},
+        permits::BeginItem,
         queue::{Parked, QueuedLead, Refill, Windows, waiting},
     },
 };
@@ -206,6 +207,11 @@ impl Engine {
         }
         let row = self.store.campaign(By::Key(key)).await?.ok_or(EngineError::CampaignNotFound)?;
         Ok(self.remember(row))
+    }
+
+    /// Whether there is such a campaign among those in memory; all that run are.
+    fn any_campaign(&self, is_such: impl Fn(&CampaignRow) -> bool) -> bool {
+        read(&self.campaigns).values().any(|row| is_such(row))
     }
 
     /// Keeps the newer of two readings: they arrive in any order.

@@ -3,31 +3,43 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::{Engine, EngineError, again, leasing::events::Event};
 use crate::{
     domain::ids::{LeaseId, SessionId},
     store::{
-        leases::{BeginItem, BeginVerdict, ReleaseVerdict},
+        leases::ReleaseVerdict,
+        permits::{BeginItem, BeginVerdict},
         queue::waiting,
     },
 };
+
+/// How far ahead a turn may lie that is given now, where calls per second are limited; `take_turns` has the same.
+const TURN_AHEAD: Duration = Duration::from_millis(250);
+
+/// The shortest time for which anybody is told to wait.
+const RETRY_AFTER_MIN: Duration = Duration::from_millis(1);
 
 /// The answer for one lease.
 #[derive(Debug, Clone, Copy)]
 pub struct Permit {
     /// What it is.
     pub verdict: BeginVerdict,
-    /// When the attempt was recorded.
+    /// When the attempt began, by the record.
     pub begun_at: Option<DateTime<Utc>>,
+    /// When to ask again, for who has to wait.
+    pub retry_after: Option<Duration>,
 }
 
 impl Engine {
-    /// Asks for permits; answers per lease, in order.
+    /// Asks for permits; answers per lease, in order. Where calls per second are limited, a turn that was given is answered
+    /// at its instant: the phone does not ring before.
     ///
     /// # Errors
     /// [`EngineError::Unavailable`]: ask again with the same nonce.
@@ -39,7 +51,23 @@ impl Engine {
     ) -> Result<Vec<Permit>, EngineError> {
         self.tell(Event::Heard(session));
         let items = leases.iter().map(|lease| BeginItem { session, lease: *lease, nonce }).collect();
-        self.permits.call(items).await
+        let permits = self.permits.call(items).await?;
+        let turn =
+            permits.iter().filter(|one| one.verdict == BeginVerdict::Permitted).filter_map(|one| one.begun_at).max();
+        if let Some(ahead) = turn.and_then(|at| (at - self.clock.now()).to_std().ok()) {
+            sleep(ahead.min(TURN_AHEAD)).await;
+        }
+        Ok(permits)
+    }
+
+    /// Waits until the turns that were given are over: what is answered afterwards (a pause, a suppression, another limit) holds
+    /// for every call that begins then.
+    pub(super) async fn outlast_turns(&self) {
+        if self.settings().max_calls_per_second.is_some()
+            || self.any_campaign(|row| row.rules.max_calls_per_second.is_some())
+        {
+            sleep(TURN_AHEAD).await;
+        }
     }
 
     /// "I did not dial": leads are back in the queue at once.
@@ -94,17 +122,26 @@ async fn begin_round(
     let rows = again(|| engine.store.begin(&items)).await.inspect_err(|error| engine.outage.note(error))?;
     let mut refused: HashMap<BeginVerdict, Vec<LeaseId>> = HashMap::new();
     let mut begun = Vec::with_capacity(rows.len());
-    for (lease, _, verdict, begun_at) in rows {
+    let mut waiting = Vec::new();
+    let now = engine.clock.now();
+    for (lease, _, verdict, at) in rows {
         match verdict {
             BeginVerdict::Permitted => begun.push(lease),
+            BeginVerdict::Wait => waiting.push(lease),
             BeginVerdict::Lost | BeginVerdict::AlreadyBegun => {}
             other => refused.entry(other).or_default().push(lease),
         }
         if let Some(index) = places.get(&lease) {
-            answers[*index] = Some(Permit { verdict, begun_at });
+            let waits = verdict == BeginVerdict::Wait;
+            let retry_after =
+                at.filter(|_| waits).map(|at| (at - now).to_std().unwrap_or_default().max(RETRY_AFTER_MIN));
+            answers[*index] = Some(Permit { verdict, begun_at: at.filter(|_| !waits), retry_after });
         }
     }
     engine.tell(Event::Begun(begun));
+    if !waiting.is_empty() {
+        engine.tell(Event::Waiting(waiting));
+    }
     for (verdict, leases) in refused {
         engine.in_time(end_refused(engine, verdict, &leases)).await?;
     }

@@ -39,6 +39,8 @@ pub struct SettingsChange {
     pub receipt_within: Option<Duration>,
     /// See [`SchedulerSettings`].
     pub dial_within: Option<Duration>,
+    /// See [`SchedulerSettings`]; an inner `None` is "no limit".
+    pub max_calls_per_second: Option<Option<f64>>,
 }
 
 /// How the whole engine stands.
@@ -74,6 +76,7 @@ impl Engine {
                         session_ttl: change.session_ttl.unwrap_or(before.session_ttl),
                         receipt_within: change.receipt_within.unwrap_or(before.receipt_within),
                         dial_within: change.dial_within.unwrap_or(before.dial_within),
+                        max_calls_per_second: change.max_calls_per_second.unwrap_or(before.max_calls_per_second),
                         etag: before.etag,
                     };
                     // Compared with what was read, too: two changes at once do not undo each other.
@@ -98,6 +101,7 @@ impl Engine {
         self.signals.send(Signal::Settings);
         // Of a repeated request as well: whoever changed the cap may have died before this.
         self.revoke_above_caps().await?;
+        self.outlast_turns().await;
         Ok(done.answer)
     }
 

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::status::Violations;
 use crate::{
-    domain::phone_number::PhoneNumber,
     engine::audit::Asked,
+    domain::{campaign::CALLS_PER_SECOND, phone_number::PhoneNumber},
     store::{leads::Variables, requests::RequestKey},
 };
 
@@ -114,6 +114,16 @@ pub fn number(value: i32, range: &RangeInclusive<i32>, field: &str, bad: &mut Vi
         bad.add(field, format!("must be {} to {}", range.start(), range.end()));
     }
     value
+}
+
+/// Calls per second; 0 is no limit.
+pub fn call_rate(value: Option<f64>, field: &str, bad: &mut Violations) -> Option<f64> {
+    let limited = value.filter(|rate| *rate != 0.0);
+    if limited.is_some_and(|rate| !CALLS_PER_SECOND.contains(&rate)) {
+        let (least, most) = (CALLS_PER_SECOND.start(), CALLS_PER_SECOND.end());
+        return bad.none(field, format!("must be {least} to {most}, or 0 for no limit"));
+    }
+    limited
 }
 
 /// A duration that is not negative, inside its bounds.

@@ -17,8 +17,9 @@ use crate::{
     engine::{Engine, outcomes::Report, permits::Permit, polls::Poll, settings::SettingsChange},
     pb::{self, scheduler_service_server::SchedulerService},
     store::{
-        leases::{BeginVerdict, ReleaseVerdict, ReportDetails},
+        leases::{ReleaseVerdict, ReportDetails},
         migrations::schema_version,
+        permits::BeginVerdict,
     },
 };
 
@@ -103,6 +104,12 @@ fn begin_result(lease: &str, permit: Permit, dial_within: Duration) -> pb::Begin
             begun_at: permit.begun_at.map(timestamp),
             ..Default::default()
         },
+        BeginVerdict::Wait => pb::BeginResult {
+            lease_id: lease.to_owned(),
+            verdict: pb::BeginVerdict::Wait.into(),
+            retry_after: permit.retry_after.map(wire_duration),
+            ..Default::default()
+        },
         BeginVerdict::Lost | BeginVerdict::TooLate => refused(Why::LeaseLost),
         BeginVerdict::AlreadyBegun => refused(Why::AlreadyBegun),
         BeginVerdict::NotRunning => refused(Why::CampaignNotRunning),
@@ -123,6 +130,9 @@ fn settings_change(given: &pb::SchedulerSettings, bad: &mut Violations) -> Setti
         batch_size: given
             .batch_size
             .map(|value| convert::number(value, &settings::BATCH_SIZE, &field("batch_size"), bad)),
+        max_calls_per_second: given
+            .max_calls_per_second
+            .map(|value| convert::call_rate(Some(value), &field("max_calls_per_second"), bad)),
         ..SettingsChange::default()
     };
     let mut duration = |value: Option<prost_types::Duration>, range, name: &str| {

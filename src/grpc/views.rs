@@ -159,6 +159,7 @@ pub fn settings(settings: &SchedulerSettings) -> pb::SchedulerSettings {
         receipt_within: Some(wire_duration(settings.receipt_within)),
         dial_within: Some(wire_duration(settings.dial_within)),
         etag: settings.etag.to_string(),
+        max_calls_per_second: settings.max_calls_per_second,
     }
 }
 

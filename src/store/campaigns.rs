@@ -126,6 +126,7 @@ pub async fn insert(
                 &rules.begin_within.as_secs_f64(),
                 &rules.max_duration.as_secs_f64(),
                 &retry_limits(rules),
+                &rules.max_calls_per_second,
             ],
         )
         .await?;
@@ -155,6 +156,7 @@ pub async fn update(
                 &rules.begin_within.as_secs_f64(),
                 &rules.max_duration.as_secs_f64(),
                 &retry_limits(rules),
+                &rules.max_calls_per_second,
             ],
         )
         .await?;

@@ -1,4 +1,4 @@
-//! Live leases: granted, begun, settled, released. One function call per batch; the statements are in the migrations.
+//! Live leases: granted, settled, released; permits have a file of their own. One function call per batch; the statements are in the migrations.
 
 use std::time::Duration;
 
@@ -70,36 +70,6 @@ pub enum GrantVerdict {
     Moved,
 }
 
-/// What became of one lease that was to begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum BeginVerdict {
-    /// The phone may ring.
-    Permitted,
-    /// Gone, or another session's.
-    Lost,
-    /// Begun by another nonce.
-    AlreadyBegun,
-    /// The campaign does not run.
-    NotRunning,
-    /// The number is suppressed.
-    Suppressed,
-    /// The hours are over.
-    Closed,
-    /// Its deadline passed.
-    TooLate,
-}
-
-/// One request for a permit.
-#[derive(Debug, Clone, Copy)]
-pub struct BeginItem {
-    /// Who holds the lease.
-    pub session: SessionId,
-    /// The lease.
-    pub lease: LeaseId,
-    /// Names the decision to dial.
-    pub nonce: Uuid,
-}
-
 /// Details of a report, as stored.
 #[derive(Clone, Default)]
 pub struct ReportDetails {
@@ -164,7 +134,7 @@ pub enum ReleaseVerdict {
 const RETURNS_MAX: i32 = 5;
 const RETURN_BACK_OFF: Duration = Duration::from_secs(300);
 
-fn unknown_code(what: &str, code: i16) -> StoreError {
+pub(super) fn unknown_code(what: &str, code: i16) -> StoreError {
     StoreError::Bug(format!("{what} {code}"))
 }
 
@@ -326,44 +296,6 @@ impl Store {
             })
             .collect::<Result<Vec<_>, StoreError>>()?;
         Ok((verdicts, granted_at))
-    }
-
-    /// Gives permits, on disk before it answers. The instant is when the attempt was recorded.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn begin(
-        &self,
-        items: &[BeginItem],
-    ) -> Result<Vec<(LeaseId, Uuid, BeginVerdict, Option<DateTime<Utc>>)>, StoreError> {
-        let client = self.client().await?;
-        let statement = client
-            .prepare_cached(
-                "select lease_id, session_id, verdict, begun_at from begin_calls($1::uuid[], $2::uuid[], $3::uuid[])",
-            )
-            .await?;
-        let sessions: Vec<Uuid> = items.iter().map(|i| i.session).collect();
-        let leases: Vec<Uuid> = items.iter().map(|i| i.lease).collect();
-        let nonces: Vec<Uuid> = items.iter().map(|i| i.nonce).collect();
-        failpoints::pass("begin_before");
-        failpoints::midway("begin_midway");
-        let rows = client.query(&statement, &[&sessions, &leases, &nonces]).await?;
-        failpoints::pass("begin_after");
-        rows.iter()
-            .map(|row| {
-                let verdict = match row.try_get::<_, i16>("verdict")? {
-                    1 => BeginVerdict::Permitted,
-                    2 => BeginVerdict::Lost,
-                    3 => BeginVerdict::AlreadyBegun,
-                    4 => BeginVerdict::NotRunning,
-                    5 => BeginVerdict::Suppressed,
-                    6 => BeginVerdict::Closed,
-                    7 => BeginVerdict::TooLate,
-                    other => return Err(unknown_code("begin verdict", other)),
-                };
-                Ok((row.try_get("lease_id")?, row.try_get("session_id")?, verdict, row.try_get("begun_at")?))
-            })
-            .collect()
     }
 
     /// Ends leases with outcomes; see [`settle`].

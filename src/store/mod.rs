@@ -12,6 +12,7 @@ pub mod leases;
 mod links;
 pub mod live_leases;
 pub mod migrations;
+pub mod permits;
 pub mod queue;
 pub mod requests;
 pub mod sessions;

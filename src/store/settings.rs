@@ -8,7 +8,7 @@ use super::{Store, StoreError};
 use crate::domain::settings::SchedulerSettings;
 
 const SELECT: &str = "select max_concurrency, tick_interval_ms, buffer_factor, batch_size, session_ttl_ms, receipt_within_ms, \
-     dial_within_ms, etag from setting";
+     dial_within_ms, max_calls_per_second, etag from setting";
 
 /// Milliseconds of a bounded duration; every setting's bound fits.
 fn ms(duration: Duration) -> i32 {
@@ -33,6 +33,7 @@ pub async fn read(client: &impl GenericClient) -> Result<SchedulerSettings, Stor
         session_ttl: duration("session_ttl_ms")?,
         receipt_within: duration("receipt_within_ms")?,
         dial_within: duration("dial_within_ms")?,
+        max_calls_per_second: row.try_get("max_calls_per_second")?,
         etag: row.try_get("etag")?,
     })
 }
@@ -61,6 +62,7 @@ pub async fn update(
                 &ms(settings.receipt_within),
                 &ms(settings.dial_within),
                 &etag,
+                &settings.max_calls_per_second,
             ],
         )
         .await?;

@@ -21,6 +21,7 @@ mod polls;
 mod privacy;
 mod protocol;
 mod random_life;
+mod rates;
 mod reports;
 mod schema;
 mod seed_queue;

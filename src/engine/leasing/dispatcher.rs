@@ -173,6 +173,7 @@ impl Dispatcher {
                 self.floor.received(&leases, false);
             }
             Event::Begun(leases) => self.floor.received(&leases, true),
+            Event::Waiting(leases) => self.floor.received(&leases, false),
             Event::Recalled(leases) => self.floor.recalled(&leases),
             Event::Heard(session) if self.floor.stream_of(session).is_none() => self.engine.signal_heard(session),
             Event::Heard(session) | Event::HeardElsewhere(session) => self.floor.heard(session),

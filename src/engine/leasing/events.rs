@@ -122,6 +122,8 @@ pub enum Event {
     Drain(SessionId, StreamNumber),
     /// Leases have their permits.
     Begun(Vec<LeaseId>),
+    /// Leases were asked permits for, and wait for their turn.
+    Waiting(Vec<LeaseId>),
     /// A lease is over; with a reason its dialer is told.
     Ended(LeaseId, Option<RevokeReason>),
     /// Another replica says so.

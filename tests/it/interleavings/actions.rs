@@ -9,7 +9,8 @@ use dialplane::{
     },
     store::{
         StoreError,
-        leases::{BeginItem, BeginVerdict, GrantItem, GrantVerdict, ReleaseVerdict},
+        leases::{GrantItem, GrantVerdict, ReleaseVerdict},
+        permits::{BeginItem, BeginVerdict},
         queue::{Parked, QueuedLead, waiting},
     },
 };

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use actions::Action;
 use checks::difference;
-use dialplane::store::leases::{BeginVerdict, GrantVerdict};
+use dialplane::store::{leases::GrantVerdict, permits::BeginVerdict};
 use scene::{End, Met, Theatre};
 use stage::{Stage, Who};
 

@@ -1,9 +1,11 @@
 //! The pairs that matter, by name: what exactly comes of them, in both orders.
 
-use dialplane::store::leases::{
-    BeginVerdict::{Lost, Permitted, TooLate},
-    GrantVerdict::{EngineCap, Gone, Granted, Moved, NumberBusy, Stale},
-    ReleaseVerdict::{Begun, NotHeld, Released},
+use dialplane::store::{
+    leases::{
+        GrantVerdict::{EngineCap, Gone, Granted, Moved, NumberBusy, Stale},
+        ReleaseVerdict::{Begun, NotHeld, Released},
+    },
+    permits::BeginVerdict::{Lost, Permitted, TooLate},
 };
 
 use super::{

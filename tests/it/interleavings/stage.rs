@@ -16,8 +16,9 @@ use dialplane::{
     store::{
         campaigns, changes,
         leads::{self, NewLead},
-        leases::{BeginItem, BeginVerdict, GrantItem, GrantVerdict, ReportDetails, Settlement},
+        leases::{GrantItem, GrantVerdict, ReportDetails, Settlement},
         live_leases::LeaseContext,
+        permits::{BeginItem, BeginVerdict},
         queue::{QueuedLead, Windows},
         suppressions,
     },

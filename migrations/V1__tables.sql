@@ -46,6 +46,13 @@ create table campaign (
     max_calls_per_second float8 constraint campaign_call_rate_in_bounds check (max_calls_per_second between 0.01 and 10000),
     begin_within    interval not null,
     max_duration    interval not null,
+    -- NOT_PLACED in a row after which the circuit breaker opens; 0: never.
+    breaker_after   int not null constraint breaker_after_in_bounds check (breaker_after between 0 and 1000),
+    breaker_probe_interval interval not null,
+    -- Here, not in the gauge: permits read it, and it changes seldom. Changed under the gauge's lock.
+    breaker_open_since timestamptz,
+    next_probe_at   timestamptz,
+    constraint an_open_breaker_is_probed check ((breaker_open_since is null) = (next_probe_at is null)),
     etag            bigint not null default 1,
     created_at      timestamptz not null,
     updated_at      timestamptz not null
@@ -90,6 +97,9 @@ create table gauge (
     waiting_hours      int not null default 0 constraint waiting_hours_not_negative check (waiting_hours >= 0),
     waiting_zone       int not null default 0 constraint waiting_zone_not_negative check (waiting_zone >= 0),
     attempts           bigint not null default 0,
+    -- Permits in a row that were all NOT_PLACED, and when the first of them was given.
+    not_placed_in_a_row int not null default 0,
+    not_placed_since   timestamptz,
     -- The warm cursor: no ELIGIBLE lead lies before it in the order (rank, lead_id), but those that wait in `due`.
     cursor_rank        smallint not null default 0,
     cursor_lead        uuid not null default '00000000-0000-0000-0000-000000000000',

@@ -87,6 +87,43 @@ begin
     having count(*) > 0;
 end $$;
 
+-- Opens and closes circuit breakers by how many permits in a row were NOT_PLACED. The caller has locked the gauges, or holds the
+-- fence exclusively. Callers: note_provider, changed rules.
+create function set_breakers(p_campaigns int[]) returns void language plpgsql as $$
+begin
+    -- By the clock after the lock: what was granted before is older than the breaker.
+    update campaign c set breaker_open_since = case when b.open then b.now end,
+        next_probe_at = case when b.open then b.now + c.breaker_probe_interval end
+    from (
+        select x.campaign_id, x.breaker_after > 0 and g.not_placed_in_a_row >= x.breaker_after as open, engine_now() as now
+        from campaign x join gauge g on g.campaign_id = x.campaign_id where x.campaign_id = any (p_campaigns)
+    ) as b
+    where c.campaign_id = b.campaign_id and b.open <> (c.breaker_open_since is not null);
+end $$;
+
+-- What outcomes say about the provider. A call that was placed ends the row of NOT_PLACED if its permit was not given before that
+-- row's first one: a long call of before proves nothing. Reports without a permit and UNKNOWN say nothing. The caller has locked the
+-- gauges, or holds the fence exclusively. Callers: settle, late facts.
+create function note_provider(p_campaigns int[], p_outcomes smallint[], p_begun timestamptz[]) returns void language plpgsql as $$
+begin
+    with told as (
+        select i.c, count(*) filter (where i.o = 11)::int as refused, min(i.b) filter (where i.o = 11) as refused_from,
+            max(i.b) filter (where i.o <> 11) as placed_at
+        from unnest(p_campaigns, p_outcomes, p_begun) as i (c, o, b)
+        where i.b is not null and i.o <> 12 group by i.c
+    ), judged as (
+        select g.campaign_id, t.refused, coalesce(g.not_placed_since, t.refused_from) as since,
+            coalesce(t.placed_at >= coalesce(g.not_placed_since, t.refused_from), false) as placed
+        from told t join gauge g on g.campaign_id = t.c
+    )
+    update gauge g set not_placed_in_a_row = case when j.placed then 0 else g.not_placed_in_a_row + j.refused end,
+        not_placed_since = case when not j.placed then j.since end
+    from judged j where g.campaign_id = j.campaign_id and (j.refused > 0 or j.placed);
+    if found then
+        perform set_breakers(p_campaigns);
+    end if;
+end $$;
+
 -- Counts a due row's reason: 20 and 21 as in move_counts, else 0.
 create function waiting_code(p_reason smallint) returns smallint language sql immutable as $$
     select case p_reason when 4 then 20::smallint when 5 then 21::smallint else 0::smallint end

@@ -27,8 +27,8 @@ end $$;
 
 -- Turns queued leads into leases, in the order given, as far as the caps have room. Verdicts: 1 granted; 2 gone: not in
 -- the queue any more; 3 the engine's cap; 4 the campaign's cap; 5 the number is on a live lease; 6 suppressed; 7 the
--- hours are over; 8 the campaign does not run, or its rules are newer; 9 the session is not on this replica any more. Only
--- 1 changes anything.
+-- hours are over; 8 the campaign does not run, or its rules are newer; 9 the session is not on this replica any more; 11 the
+-- circuit breaker is open, and no probe is due. Only 1 changes anything.
 -- `p_promised` is the due key of a promise, null for a READY lead. `p_epochs` is the epoch in which the caller counted
 -- attempts: a reset since then makes them none. Commits asynchronously: a grant lost in a crash
 -- was never permitted, and the permit's own flush covers the grant before it. After `p_until` it is too late: the caller
@@ -59,7 +59,9 @@ begin
     select s.max_concurrency - g.dialing, make_interval(secs => s.receipt_within_ms / 1000.0) into room, receipt
     from setting s, gauge g where g.campaign_id = 0;
     with item as materialized (
-        select i.*, c.begin_within, g.epoch, c.max_concurrency - g.dialing as campaign_room, case
+        select i.*, c.begin_within, g.epoch, c.breaker_open_since is not null as broken,
+            least(c.max_concurrency - g.dialing, case when c.breaker_open_since is not null then (c.next_probe_at <= t)::int end)
+                as campaign_room, case
             when c.state <> 2 or c.rules_version <> i.rules then 8
             when not exists (
                 select from dialer_session s
@@ -77,7 +79,7 @@ begin
     ), in_campaign as materialized (
         select i.*, case when i.refused = 0
             and row_number() over (partition by i.campaign_id, i.refused order by i.ord) > i.campaign_room
-            then 4 else i.refused end as no_room
+            then case when i.broken then 11 else 4 end else i.refused end as no_room
         from item i
     ), in_engine as materialized (
         select i.*, case when i.no_room = 0 and row_number() over (partition by i.no_room order by i.ord) > room
@@ -103,21 +105,25 @@ begin
         from claimed k
     ), told as (
         -- Grouped, not joined: these plans join by nested loops alone, and nothing here has an index.
-        select x.ord, max(x.verdict) as verdict, max(x.campaign_id) as campaign_id, max(x.place) as place
+        select x.ord, max(x.verdict) as verdict, max(x.campaign_id) as campaign_id, max(x.place) as place, bool_or(x.broken) as broken
         from (
-            select i.ord, i.verdict, i.campaign_id, null::smallint as place from in_engine i
-            union all select k.ord, k.verdict, k.campaign_id, k.place from claimed k
+            select i.ord, i.verdict, i.campaign_id, null::smallint as place, i.broken from in_engine i
+            union all select k.ord, k.verdict, k.campaign_id, k.place, k.broken from claimed k
         ) as x group by x.ord
     )
     select array_agg(case when o.verdict <> 0 then o.verdict when o.place is null then 2 else 1 end::smallint order by o.ord) as verdicts,
         array_agg(o.campaign_id) filter (where o.place is not null) as c,
         array_agg(o.place) filter (where o.place is not null) as f,
+        array_agg(o.campaign_id) filter (where o.place is not null and o.broken) as probed,
         count(o.place)::int as n
     into moves from told o;
     if moves.n > 0 then
         perform move_leads(moves.c || array_fill(0, array[moves.n]), moves.f || array_fill(0::smallint, array[moves.n]),
                            array_fill(false, array[2 * moves.n]), array_fill(3::smallint, array[2 * moves.n]),
                            array_fill(false, array[2 * moves.n]));
+    end if;
+    if moves.probed is not null then
+        update campaign c set next_probe_at = t + c.breaker_probe_interval where c.campaign_id = any (moves.probed);
     end if;
     return query select i.l, i.v, t from unnest(p_leases, moves.verdicts) as i (l, v);
 end $$;
@@ -179,6 +185,7 @@ begin
         join lease z on z.lease_id = x.lease_id and z.session_id = x.session_id
         join campaign c on c.campaign_id = z.campaign_id
         where z.begun_at is null and c.state = 2 and z.not_after > t and z.deadline > t
+            and (c.breaker_open_since is null or c.breaker_open_since <= z.granted_at)
             and not exists (select from suppression n where n.number = z.number)
         order by x.ord
     loop
@@ -213,8 +220,8 @@ end $$;
 
 -- The permit. Verdicts: 1 permitted, now or before by the same nonce; 2 the lease is gone or another session's; 3 begun
 -- by another nonce; 4 the campaign does not run; 5 suppressed; 6 the hours are over; 7 too late: its deadline passed; 8 wait for
--- a turn: the lease stays, and `begun_at` is when to ask again. On record, and on disk, before the answer: commits synchronously.
--- 4 to 7 leave the lease to the caller, who releases it.
+-- a turn: the lease stays, and `begun_at` is when to ask again; 10 the circuit breaker opened since the grant. On record, and on disk, before the answer: commits synchronously.
+-- 4 to 7 and 10 leave the lease to the caller, who releases it.
 -- Caller: the permit gatherer.
 create function begin_calls(p_sessions uuid[], p_leases uuid[], p_nonces uuid[])
 returns table (lease_id uuid, session_id uuid, verdict smallint, begun_at timestamptz)
@@ -235,6 +242,7 @@ begin
         from unnest(p_sessions, p_leases, p_nonces, turns.at) as i (session_id, lease_id, nonce, at), campaign c
         where z.lease_id = i.lease_id and z.session_id = i.session_id and z.begun_at is null and z.not_after > i.at
             and z.deadline > i.at and c.campaign_id = z.campaign_id and c.state = 2
+            and (c.breaker_open_since is null or c.breaker_open_since <= z.granted_at)
             and not exists (select from suppression x where x.number = z.number)
         returning z.lease_id
     )
@@ -254,6 +262,7 @@ begin
             when z.begun_at is not null then 3
             when c.state <> 2 then 4
             when exists (select from suppression x where x.number = z.number) then 5
+            when c.breaker_open_since > z.granted_at then 10
             when z.not_after <= coalesce(i.at, t) then 6
             when z.deadline <= coalesce(i.at, t) then 7
             when i.at is null then 8
@@ -341,7 +350,7 @@ begin
         array_agg(x.new_state) as t, array_agg(x.blocked) as fb, array_agg(x.blocked_after) as tb,
         array_agg(case x.new_state when 8 then 0 else 1 end::smallint) as lanes,
         array_agg(case when x.waits then x.due_at end) as at,
-        array_agg((x.outcome <> 11)::int) as counted, count(*)::int as n
+        array_agg((x.outcome <> 11)::int) as counted, array_agg(x.outcome) as outcomes, array_agg(x.begun_at) as begun, count(*)::int as n
     into moves from filed x;
     if moves.n > 0 then
         perform lock_gauges(array[0] || moves.c);
@@ -352,6 +361,7 @@ begin
         update gauge g set attempts = g.attempts + d.n
         from (select i.c, sum(i.n) as n from unnest(moves.c, moves.counted) as i (c, n) group by i.c) as d
         where g.campaign_id = d.c;
+        perform note_provider(moves.c, moves.outcomes, moves.begun);
     end if;
     return query select i.l, i.s, i.t from unnest(moves.leases, moves.sessions, moves.t) as i (l, s, t);
 end $$;

@@ -76,6 +76,11 @@ union all
 select 'a finished lead waits', p.campaign_id, p.lead_id::text
 from place p where p.row_state in (4, 5, 9) and (p.ready or p.waiting or p.leased)
 union all
+select 'a circuit breaker differs from its count', c.campaign_id, format('%s of %s, since %s', g.not_placed_in_a_row, c.breaker_after, c.breaker_open_since)
+from campaign c join gauge g on g.campaign_id = c.campaign_id
+where (c.breaker_open_since is not null) <> (c.breaker_after > 0 and g.not_placed_in_a_row >= c.breaker_after)
+    or (g.not_placed_since is null) <> (g.not_placed_in_a_row = 0)
+union all
 select 'waiting gauge differs from count', g.campaign_id, format('hours %s, zone %s', g.waiting_hours, g.waiting_zone)
 from gauge g where g.campaign_id > 0 and (
     g.waiting_hours <> (select count(*) from place p where p.campaign_id = g.campaign_id and p.reason = 4 and p.due_epoch = g.epoch and p.lane = 1)

@@ -39,6 +39,13 @@ pub fn show(campaign: &Campaign, format: Format) -> Result<(), Error> {
     };
     let concurrency = rules.max_concurrency.map_or("the engine's cap".to_owned(), |cap| cap.to_string());
     let hours = rules.calling_hours.as_ref().map(views::hours).unwrap_or_default();
+    let breaker = match rules.breaker_after.unwrap_or_default() {
+        0 => "none".to_owned(),
+        after => {
+            let probes = views::length(rules.breaker_probe_interval).unwrap_or_default();
+            format!("after {after} NOT_PLACED in a row; one call every {probes}")
+        }
+    };
     say(facts([
         ("campaign", campaign.campaign_id.clone()),
         ("name", campaign.name.clone()),
@@ -58,6 +65,7 @@ pub fn show(campaign: &Campaign, format: Format) -> Result<(), Error> {
         ("retries", retries.collect::<Vec<_>>().join("\n")),
         ("begin within", views::length(rules.begin_within).unwrap_or_default()),
         ("max duration", views::length(rules.max_duration).unwrap_or_default()),
+        ("circuit breaker", breaker),
         ("etag", campaign.etag.clone()),
     ])
     .to_string())
@@ -98,6 +106,7 @@ pub fn show_stats(stats: &GetCampaignStatsResponse, format: Format) -> Result<()
         ("suppressed", stats.suppressed.to_string()),
         ("attempts ever", stats.attempts.to_string()),
         ("next due", due.unwrap_or_else(|| "nothing waits for an instant".into())),
+        ("provider", views::provider(stats.breaker_open_since, stats.breaker_next_probe_at)),
         ("in this state for", views::length(stats.state_age).unwrap_or_default()),
     ])
     .to_string())

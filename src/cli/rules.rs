@@ -56,6 +56,12 @@ pub struct RulesArgs {
     /// How long a call may last, as 1h
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub max_duration: Option<Duration>,
+    /// Calls in a row that the provider refused (NOT_PLACED) after which grants pause; 0 for never [default: 20]
+    #[arg(long, value_name = "N")]
+    pub breaker_after: Option<i32>,
+    /// How often one call is tried while grants pause so, as 1m [default: 1m]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub breaker_probe_interval: Option<Duration>,
 }
 
 impl RulesArgs {
@@ -76,6 +82,8 @@ impl RulesArgs {
             ("hour_presets", !self.preset.is_empty()),
             ("holiday_countries", !self.holidays_of.is_empty()),
             ("holidays", !self.holiday.is_empty()),
+            ("breaker_after", self.breaker_after.is_some()),
+            ("breaker_probe_interval", self.breaker_probe_interval.is_some()),
         ];
         let paths = given.iter().filter(|(_, given)| *given).map(|(name, _)| format!("rules.{name}")).collect();
         let spans: Vec<_> = self.hours.into_iter().map(|hours| hours.0).collect();
@@ -94,6 +102,8 @@ impl RulesArgs {
             hour_presets: self.preset,
             holiday_countries: self.holidays_of,
             holidays: self.holiday,
+            breaker_after: self.breaker_after,
+            breaker_probe_interval: self.breaker_probe_interval,
         };
         (rules, paths)
     }
@@ -118,6 +128,8 @@ pub enum RuleName {
     HourPresets,
     HolidayCountries,
     Holidays,
+    BreakerAfter,
+    BreakerProbeInterval,
 }
 
 impl RuleName {

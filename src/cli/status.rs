@@ -49,11 +49,12 @@ fn show_campaigns(campaigns: Vec<CampaignActivity>) -> Result<(), Error> {
     if campaigns.is_empty() {
         return say("no campaign is running");
     }
-    let mut rows = table(["running campaign", "name", ">slots in use", ">cap", ">ready"]);
+    let mut rows = table(["running campaign", "name", ">slots in use", ">cap", ">ready", "provider"]);
     for campaign in campaigns {
         let cap = campaign.max_concurrency.map_or("-".to_owned(), |cap| cap.to_string());
         let (active, ready) = (campaign.active_calls.to_string(), campaign.ready.to_string());
-        rows.add_row([campaign.campaign_id, campaign.name, active, cap, ready]);
+        let provider = views::provider(campaign.breaker_open_since, campaign.breaker_next_probe_at);
+        rows.add_row([campaign.campaign_id, campaign.name, active, cap, ready, provider]);
     }
     say(rows.to_string())
 }

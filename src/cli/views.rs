@@ -49,6 +49,15 @@ pub fn rate(of: Option<f64>, none: &str) -> String {
     of.map_or_else(|| none.to_owned(), |rate| rate.to_string())
 }
 
+/// How a campaign stands with its provider.
+pub fn provider(open_since: Option<prost_types::Timestamp>, next_probe_at: Option<prost_types::Timestamp>) -> String {
+    match (instant(open_since), instant(next_probe_at)) {
+        (Some(since), Some(next)) => format!("refuses every call since {since}; next tried {next}"),
+        (Some(since), None) => format!("refuses every call since {since}"),
+        _ => "places calls".to_owned(),
+    }
+}
+
 /// A campaign with its rules.
 pub fn campaign(campaign: &Campaign) -> Value {
     let rules = campaign.rules.clone().unwrap_or_default();
@@ -79,6 +88,8 @@ pub fn campaign(campaign: &Campaign) -> Value {
             "retry_rules": retries.collect::<Vec<_>>(),
             "begin_within": length(rules.begin_within),
             "max_duration": length(rules.max_duration),
+            "breaker_after": rules.breaker_after,
+            "breaker_probe_interval": length(rules.breaker_probe_interval),
         },
     })
 }
@@ -106,6 +117,8 @@ pub fn stats(stats: &GetCampaignStatsResponse) -> Value {
         "next_due_at": instant(stats.next_due_at),
         "attempts": stats.attempts,
         "state_age": length(stats.state_age),
+        "breaker_open_since": instant(stats.breaker_open_since),
+        "breaker_next_probe_at": instant(stats.breaker_next_probe_at),
     })
 }
 
@@ -192,6 +205,8 @@ fn activity(campaign: &CampaignActivity) -> Value {
         "active_calls": campaign.active_calls,
         "ready": campaign.ready,
         "max_concurrency": campaign.max_concurrency,
+        "breaker_open_since": instant(campaign.breaker_open_since),
+        "breaker_next_probe_at": instant(campaign.breaker_next_probe_at),
     })
 }
 

@@ -67,6 +67,12 @@ pub const BEGIN_WITHIN: std::ops::RangeInclusive<Duration> = Duration::from_secs
 /// How long a begun call may last: bounds.
 pub const MAX_DURATION: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
 
+/// NOT_PLACED in a row after which the circuit breaker opens: bounds. 0: never.
+pub const BREAKER_AFTER: std::ops::RangeInclusive<i32> = 0..=1000;
+/// How often an open breaker lets one lease through: bounds.
+pub const BREAKER_PROBE_INTERVAL: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(3600);
+
 /// The rules of a campaign. Stored as JSON; parsed and bounded at the edge, so a value of this type is valid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -99,6 +105,10 @@ pub struct CampaignRules {
     pub holiday_countries: Vec<String>,
     /// Days of its own on which nobody is called, at most `calling_calendar::HOLIDAYS_MAX`.
     pub holidays: BTreeSet<NaiveDate>,
+    /// The circuit breaker: after so many permits in a row that were all NOT_PLACED grants pause, default 20; 0: never.
+    pub breaker_after: i32,
+    /// How often one lease is granted all the same, to see whether the provider is back; default 1 min.
+    pub breaker_probe_interval: Duration,
 }
 
 impl CampaignRules {
@@ -126,6 +136,8 @@ impl Default for CampaignRules {
             hour_presets: Vec::new(),
             holiday_countries: Vec::new(),
             holidays: BTreeSet::new(),
+            breaker_after: 20,
+            breaker_probe_interval: Duration::from_secs(60),
         }
     }
 }

@@ -57,6 +57,10 @@ pub struct CampaignChange {
     pub holiday_countries: Option<Vec<String>>,
     /// See [`CampaignRules`].
     pub holidays: Option<BTreeSet<NaiveDate>>,
+    /// See [`CampaignRules`].
+    pub breaker_after: Option<i32>,
+    /// See [`CampaignRules`].
+    pub breaker_probe_interval: Option<Duration>,
 }
 
 impl CampaignChange {
@@ -77,6 +81,8 @@ impl CampaignChange {
             hour_presets: self.hour_presets.unwrap_or_else(|| rules.hour_presets.clone()),
             holiday_countries: self.holiday_countries.unwrap_or_else(|| rules.holiday_countries.clone()),
             holidays: self.holidays.unwrap_or_else(|| rules.holidays.clone()),
+            breaker_after: self.breaker_after.unwrap_or(rules.breaker_after),
+            breaker_probe_interval: self.breaker_probe_interval.unwrap_or(rules.breaker_probe_interval),
         }
     }
 }

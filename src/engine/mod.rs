@@ -220,7 +220,8 @@ impl Engine {
         let mut campaigns = write(&self.campaigns);
         match campaigns.get(&row.key) {
             Some(held) if held.is_newer_than(&row) => Arc::clone(held),
-            _ => {
+            held => {
+                log_breaker(held.is_some_and(|held| held.breaker.is_some()), &row);
                 let row = Arc::new(row);
                 campaigns.insert(row.key, Arc::clone(&row));
                 row
@@ -362,6 +363,18 @@ impl Engine {
                 self.announce_work(campaign);
             }
         }
+    }
+}
+
+/// Says once that a circuit breaker has opened, or closed.
+fn log_breaker(was_open: bool, row: &CampaignRow) {
+    match row.breaker {
+        Some(breaker) if !was_open => {
+            let (since, next_probe_at) = (breaker.since, breaker.next_probe_at);
+            tracing::warn!(campaign = %row.id, %since, %next_probe_at, "the provider refuses every call: grants pause");
+        }
+        None if was_open => tracing::info!(campaign = %row.id, "the provider places calls again: grants go on"),
+        _ => {}
     }
 }
 

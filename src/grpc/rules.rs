@@ -11,7 +11,10 @@ use crate::{
     domain::{
         calling_hours::{CallingHours, CallingHoursError},
         calling_span::{CallingSpan, WeekdaySet, format_clock, parse_clock},
-        campaign::{BEGIN_WITHIN, CampaignRules, MAX_ATTEMPTS, MAX_CONCURRENCY, MAX_DURATION},
+        campaign::{
+            BEGIN_WITHIN, BREAKER_AFTER, BREAKER_PROBE_INTERVAL, CampaignRules, MAX_ATTEMPTS, MAX_CONCURRENCY,
+            MAX_DURATION,
+        },
         outcome::Outcome,
         phone_number::is_known_region,
         retry_policy::{LIMIT, RETRIED, RetryPolicy, RetryRule},
@@ -126,6 +129,12 @@ fn change(rules: &pb::CampaignRules, bad: &mut Violations) -> CampaignChange {
     let max_duration = rules.max_duration.map_or(Some(defaults.max_duration), |given| {
         convert::duration(given, &MAX_DURATION, "rules.max_duration", bad)
     });
+    let breaker_after = rules
+        .breaker_after
+        .map_or(defaults.breaker_after, |given| convert::number(given, &BREAKER_AFTER, "rules.breaker_after", bad));
+    let breaker_probe_interval = rules.breaker_probe_interval.map_or(Some(defaults.breaker_probe_interval), |given| {
+        convert::duration(given, &BREAKER_PROBE_INTERVAL, "rules.breaker_probe_interval", bad)
+    });
     CampaignChange {
         name: None,
         default_region: Some(region(&rules.default_region, bad)),
@@ -142,6 +151,8 @@ fn change(rules: &pb::CampaignRules, bad: &mut Violations) -> CampaignChange {
         hour_presets: Some(calendar_rules::presets(&rules.hour_presets, bad)),
         holiday_countries: Some(calendar_rules::countries(&rules.holiday_countries, bad)),
         holidays: Some(calendar_rules::holidays(&rules.holidays, bad)),
+        breaker_after: Some(breaker_after),
+        breaker_probe_interval,
     }
 }
 
@@ -176,6 +187,8 @@ pub fn masked_change(request: &pb::UpdateCampaignRequest, bad: &mut Violations) 
             "rules.hour_presets" => masked.hour_presets.clone_from(&given.hour_presets),
             "rules.holiday_countries" => masked.holiday_countries.clone_from(&given.holiday_countries),
             "rules.holidays" => masked.holidays.clone_from(&given.holidays),
+            "rules.breaker_after" => masked.breaker_after = given.breaker_after,
+            "rules.breaker_probe_interval" => masked.breaker_probe_interval = given.breaker_probe_interval,
             other => bad.add("update_mask", format!("`{}` cannot be changed", convert::shortened(other))),
         }
     }
@@ -222,5 +235,7 @@ pub fn wire(rules: &CampaignRules) -> pb::CampaignRules {
         hour_presets: rules.hour_presets.clone(),
         holiday_countries: rules.holiday_countries.clone(),
         holidays: rules.holidays.iter().map(dates).collect(),
+        breaker_after: Some(rules.breaker_after),
+        breaker_probe_interval: Some(wire_duration(rules.breaker_probe_interval)),
     }
 }

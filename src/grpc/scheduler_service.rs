@@ -115,6 +115,7 @@ fn begin_result(lease: &str, permit: Permit, dial_within: Duration) -> pb::Begin
         BeginVerdict::NotRunning => refused(Why::CampaignNotRunning),
         BeginVerdict::Suppressed => refused(Why::Suppressed),
         BeginVerdict::Closed => refused(Why::CallingHours),
+        BeginVerdict::Provider => refused(Why::Provider),
     }
 }
 

@@ -131,6 +131,8 @@ pub fn stats(row: &CampaignRow, gauge: &GaugeRow, now: chrono::DateTime<chrono::
         next_due_at: gauge.next_due_at.map(timestamp),
         attempts: gauge.attempts,
         state_age: (now - row.state_since).to_std().ok().map(wire_duration),
+        breaker_open_since: row.breaker.map(|breaker| timestamp(breaker.since)),
+        breaker_next_probe_at: row.breaker.map(|breaker| timestamp(breaker.next_probe_at)),
     }
 }
 
@@ -172,6 +174,8 @@ pub fn activity(row: &crate::store::campaigns::ActivityRow) -> pb::CampaignActiv
         active_calls: row.dialing,
         ready: row.ready,
         max_concurrency: row.max_concurrency,
+        breaker_open_since: row.breaker.map(|breaker| timestamp(breaker.since)),
+        breaker_next_probe_at: row.breaker.map(|breaker| timestamp(breaker.next_probe_at)),
     }
 }
 

@@ -14,6 +14,21 @@ use crate::domain::{
     outcome::Outcome,
 };
 
+/// An open circuit breaker: the provider refuses every call of a campaign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenBreaker {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// When the next lease is granted, to see whether the provider is back.
+    pub next_probe_at: DateTime<Utc>,
+}
+
+fn breaker(row: &Row) -> Result<Option<OpenBreaker>, StoreError> {
+    let since: Option<DateTime<Utc>> = row.try_get("breaker_open_since")?;
+    let next_probe_at: Option<DateTime<Utc>> = row.try_get("next_probe_at")?;
+    Ok(since.zip(next_probe_at).map(|(since, next_probe_at)| OpenBreaker { since, next_probe_at }))
+}
+
 /// A campaign as stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CampaignRow {
@@ -35,6 +50,8 @@ pub struct CampaignRow {
     pub etag: i64,
     /// Counts resets.
     pub generation: i32,
+    /// Its circuit breaker, if that is open.
+    pub breaker: Option<OpenBreaker>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it last changed.
@@ -49,7 +66,7 @@ impl CampaignRow {
 }
 
 const SELECT: &str = "select c.campaign_id, c.public_id, c.name, c.state, c.state_since, c.rules, c.rules_version, c.etag, \
-     g.epoch, c.created_at, c.updated_at from campaign c join gauge g on g.campaign_id = c.campaign_id";
+     c.breaker_open_since, c.next_probe_at, g.epoch, c.created_at, c.updated_at from campaign c join gauge g on g.campaign_id = c.campaign_id";
 
 fn from_row(row: &Row) -> Result<CampaignRow, StoreError> {
     let state: i16 = row.try_get("state")?;
@@ -63,6 +80,7 @@ fn from_row(row: &Row) -> Result<CampaignRow, StoreError> {
         rules_version: row.try_get("rules_version")?,
         etag: row.try_get("etag")?,
         generation: row.try_get("epoch")?,
+        breaker: breaker(row)?,
         created_at: row.try_get("created_at")?,
         updated_at: row.try_get("updated_at")?,
     })
@@ -127,6 +145,8 @@ pub async fn insert(
                 &rules.max_duration.as_secs_f64(),
                 &retry_limits(rules),
                 &rules.max_calls_per_second,
+                &rules.breaker_after,
+                &rules.breaker_probe_interval.as_secs_f64(),
             ],
         )
         .await?;
@@ -157,9 +177,12 @@ pub async fn update(
                 &rules.max_duration.as_secs_f64(),
                 &retry_limits(rules),
                 &rules.max_calls_per_second,
+                &rules.breaker_after,
+                &rules.breaker_probe_interval.as_secs_f64(),
             ],
         )
         .await?;
+    client.execute("select set_breakers(array[$1::int])", &[&key]).await?;
     Ok(())
 }
 
@@ -259,6 +282,8 @@ pub struct ActivityRow {
     pub ready: i64,
     /// Its cap.
     pub max_concurrency: Option<i32>,
+    /// Its circuit breaker, if that is open.
+    pub breaker: Option<OpenBreaker>,
     /// The first due row.
     pub next_due_at: Option<DateTime<Utc>>,
 }
@@ -324,6 +349,7 @@ impl Store {
                     dialing: i64::from(row.try_get::<_, i32>("dialing")?),
                     ready: i64::from(row.try_get::<_, i32>("ready")?),
                     max_concurrency: row.try_get("max_concurrency")?,
+                    breaker: breaker(row)?,
                     next_due_at: row.try_get("next_due_at")?,
                 })
             })

@@ -9,6 +9,7 @@ use super::{StoreError, leads::finite};
 use crate::domain::{
     ids::{CampaignKey, LeadId, LeaseId, SessionId},
     lead::{Facts, LeadState},
+    outcome::Outcome,
 };
 
 /// A lease that is over though its dialer did not end it.
@@ -212,6 +213,23 @@ pub async fn count_attempts(client: &impl GenericClient, campaign: CampaignKey, 
     let statement =
         client.prepare_cached("update gauge set attempts = attempts + $2::bigint where campaign_id = $1::int").await?;
     client.execute(&statement, &[&campaign, &more]).await?;
+    Ok(())
+}
+
+/// Says what a late fact about a begun call says about the campaign's provider.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn note_provider(
+    client: &impl GenericClient,
+    campaign: CampaignKey,
+    outcome: Outcome,
+    begun_at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let statement = client
+        .prepare_cached("select note_provider(array[$1::int], array[$2::smallint], array[$3::timestamptz])")
+        .await?;
+    client.execute(&statement, &[&campaign, &outcome.code(), &begun_at]).await?;
     Ok(())
 }
 

@@ -68,6 +68,8 @@ pub enum GrantVerdict {
     Stale,
     /// The session is not on this replica any more.
     Moved,
+    /// The campaign's circuit breaker is open, and no probe is due.
+    Provider,
 }
 
 /// Details of a report, as stored.
@@ -291,6 +293,7 @@ impl Store {
                     7 => GrantVerdict::Closed,
                     8 => GrantVerdict::Stale,
                     9 => GrantVerdict::Moved,
+                    11 => GrantVerdict::Provider,
                     other => return Err(unknown_code("grant verdict", other)),
                 })
             })

@@ -26,6 +26,8 @@ pub enum BeginVerdict {
     Closed,
     /// Its deadline passed.
     TooLate,
+    /// The campaign's circuit breaker opened since the grant.
+    Provider,
     /// Calls per second are limited, and its turn has not come. The lease stays.
     Wait,
 }
@@ -75,6 +77,7 @@ impl Store {
                     6 => BeginVerdict::Closed,
                     7 => BeginVerdict::TooLate,
                     8 => BeginVerdict::Wait,
+                    10 => BeginVerdict::Provider,
                     other => return Err(unknown_code("begin verdict", other)),
                 };
                 Ok((row.try_get("lease_id")?, row.try_get("session_id")?, verdict, row.try_get("begun_at")?))

@@ -6,6 +6,7 @@ mod bad_ids;
 mod bad_input;
 mod callback_phrases;
 mod calling_rules;
+mod breaker;
 mod campaigns;
 mod crash;
 mod database_away;

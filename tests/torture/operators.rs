@@ -70,6 +70,8 @@ pub fn rules() -> pb::CampaignRules {
             .collect(),
         begin_within: wire(Duration::from_secs(2)),
         max_duration: wire(MAX_DURATION),
+        // After an outage many dead permits are NOT_PLACED in a row.
+        breaker_probe_interval: wire(Duration::from_secs(1)),
         ..Default::default()
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{
     lane::{Lane, Room},
     messages::{Effect, Ending, Message, Moment, RevokeReason, ThrottleReason},
-    plan::{open, park},
+    plan::park,
     session::Session,
 };
 use crate::{
@@ -312,8 +312,10 @@ impl Floor {
                 ThrottleReason::Paused
             } else if self.settings.max_concurrency == 0 || self.room.is_met() || mine().any(|(_, lane)| capped(lane)) {
                 ThrottleReason::Cap
-            } else if mine().any(|(_, lane)| !lane.exhausted || !lane.buffer.is_empty()) {
+            } else if mine().any(|(_, lane)| !lane.is_broken() && (!lane.exhausted || !lane.buffer.is_empty())) {
                 continue;
+            } else if mine().any(|(_, lane)| lane.is_broken()) {
+                ThrottleReason::Provider
             } else if mine().any(|(_, lane)| lane.waiting_hours > 0) {
                 ThrottleReason::CallingHours
             } else {
@@ -333,8 +335,12 @@ impl Floor {
     /// How long nothing will be asked of the floor, events aside.
     pub fn idle_for(&self, now: Moment) -> Duration {
         const LONGEST: Duration = Duration::from_millis(250);
-        let instant =
-            self.lanes.values().filter(|lane| open(lane)).filter_map(|lane| lane.next_instant(now.wall)).min();
+        let instant = self
+            .lanes
+            .values()
+            .filter(|lane| lane.is_open(now.wall))
+            .filter_map(|lane| lane.next_instant(now.wall))
+            .min();
         instant.map_or(LONGEST, |at| (at - now.wall).to_std().unwrap_or(Duration::ZERO).min(LONGEST))
     }
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::{
     domain::{
         calling_calendar::{CallingCalendar, OpenWindow},
+        campaign::CampaignState,
         ids::{LeadId, ZoneId},
         lead_zones::LeadZones,
     },
@@ -21,6 +22,9 @@ const WANT_MAX: usize = 500;
 /// Leads of the list looked at in one refill.
 const SCAN_MIN: i32 = 100;
 const SCAN_MAX: i32 = 2000;
+
+/// How often a grant is tried while the circuit breaker is open: the database lets one lead through per probe interval.
+const BROKEN_WAIT: TimeDelta = TimeDelta::seconds(1);
 
 /// Room under a cap as one replica knows it: unknown until the cap is met, then counted by the leases that end.
 #[derive(Debug, Default, Clone, Copy)]
@@ -114,6 +118,8 @@ pub struct Lane {
     pub more_promises: bool,
     /// Room under the campaign's cap, as far as this replica knows.
     pub room: Room,
+    /// The circuit breaker is open, as far as this replica knows: nothing is asked for before this instant, and then one lead.
+    broken_until: Option<DateTime<Utc>>,
     /// Leads of the buffer on their way to a lease.
     pub planned: usize,
     /// A refill is under way.
@@ -142,6 +148,7 @@ impl Lane {
             promises: BTreeMap::new(),
             more_promises: false,
             room: Room::default(),
+            broken_until: None,
             planned: 0,
             refilling: false,
             exhausted: false,
@@ -161,6 +168,7 @@ impl Lane {
             self.buffer.clear();
             self.calendar = CallingCalendar::new(&campaign.rules);
             self.windows_until = None;
+            self.broken_until = None;
         }
         // Zones are only ever added: as many are the same.
         if zones.zones.len() != self.zones.zones.len() {
@@ -175,6 +183,33 @@ impl Lane {
     pub fn wake(&mut self) {
         self.exhausted = false;
         self.room = Room::default();
+    }
+
+    /// A grant was refused because the circuit breaker is open. `true`: that is news.
+    pub fn broken(&mut self, now: DateTime<Utc>) -> bool {
+        self.broken_until.replace(now + BROKEN_WAIT).is_none()
+    }
+
+    /// A grant was made: a probe, or the breaker is closed, which the next refusal tells. `true`: it was open before.
+    pub fn mended(&mut self) -> bool {
+        self.broken_until.take().is_some()
+    }
+
+    /// Whether the circuit breaker is open, as far as this replica knows.
+    pub fn is_broken(&self) -> bool {
+        self.broken_until.is_some()
+    }
+
+    /// A lead is on its way to a lease.
+    pub fn asked(&mut self, now: DateTime<Utc>) {
+        self.room.used(1);
+        self.broken_until = self.broken_until.map(|_| now + BROKEN_WAIT);
+    }
+
+    /// Whether leads may be leased now.
+    pub fn is_open(&self, now: DateTime<Utc>) -> bool {
+        let runs = self.campaign.state == CampaignState::Running;
+        runs && !self.room.is_none() && self.broken_until.is_none_or(|until| until <= now)
     }
 
     /// A waiting lead is due then.

@@ -53,6 +53,8 @@ pub enum ThrottleReason {
     CallingHours = 3,
     /// No campaign of the session runs.
     Paused = 4,
+    /// The provider refuses every call.
+    Provider = 5,
 }
 
 /// A lease as its dialer gets it. Debug hides what is the lead's.

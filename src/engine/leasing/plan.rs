@@ -13,10 +13,7 @@ use super::{
     messages::{Effect, GrantedLease, Message, Moment},
 };
 use crate::{
-    domain::{
-        campaign::CampaignState,
-        ids::{CampaignKey, SessionId, StreamNumber, next_id},
-    },
+    domain::ids::{CampaignKey, SessionId, StreamNumber, next_id},
     store::{
         leases::{GrantItem, GrantVerdict},
         queue::{Parked, QueuedLead, waiting},
@@ -58,8 +55,8 @@ impl Floor {
         takers.rotate_left(turn);
         let mut parked = Vec::new();
         let mut lanes = std::mem::take(&mut self.lanes);
-        for lane in lanes.values_mut().filter(|lane| open(lane)) {
-            while planned.len() < most && open(lane) {
+        for lane in lanes.values_mut().filter(|lane| lane.is_open(now.wall)) {
+            while planned.len() < most && lane.is_open(now.wall) {
                 let Some(taker) = self.taker(&takers, lane.campaign.key) else { break };
                 let Some(entry) = lane.promises.first_entry().filter(|entry| entry.key().0 <= now.wall) else { break };
                 let lead = entry.remove();
@@ -90,8 +87,11 @@ impl Floor {
         most: usize,
         now: Moment,
     ) {
-        let mut turns: Vec<CampaignKey> =
-            lanes.iter().filter(|(_, lane)| open(lane) && !lane.buffer.is_empty()).map(|(key, _)| *key).collect();
+        let mut turns: Vec<CampaignKey> = lanes
+            .iter()
+            .filter(|(_, lane)| lane.is_open(now.wall) && !lane.buffer.is_empty())
+            .map(|(key, _)| *key)
+            .collect();
         if !turns.is_empty() {
             let turn = self.rotation % turns.len();
             turns.rotate_left(turn);
@@ -112,7 +112,7 @@ impl Floor {
                     }
                     Err(wait) => parked.push(wait),
                 }
-                open(lane)
+                lane.is_open(now.wall)
             });
         }
     }
@@ -150,10 +150,23 @@ impl Floor {
                 lane.planned = lane.planned.saturating_sub(1);
             }
             match verdict {
-                GrantVerdict::Granted => match self.enter(&item, lead) {
-                    Some(lease) => leases.entry(item.session).or_default().push(lease),
-                    None => lost.push(item.lease),
-                },
+                GrantVerdict::Granted => {
+                    if self.lanes.get_mut(&item.campaign).is_some_and(Lane::mended) {
+                        stale.insert(item.campaign);
+                    }
+                    match self.enter(&item, lead) {
+                        Some(lease) => leases.entry(item.session).or_default().push(lease),
+                        None => lost.push(item.lease),
+                    }
+                }
+                GrantVerdict::Provider => {
+                    if let Some(lane) = self.lanes.get_mut(&item.campaign) {
+                        if lane.broken(now.wall) {
+                            stale.insert(item.campaign);
+                        }
+                        put_back(lane, lead);
+                    }
+                }
                 GrantVerdict::Gone => {}
                 GrantVerdict::EngineCap | GrantVerdict::CampaignCap => {
                     if *verdict == GrantVerdict::EngineCap {
@@ -254,11 +267,6 @@ impl Floor {
     }
 }
 
-/// Whether a lane may lease now.
-pub(super) fn open(lane: &Lane) -> bool {
-    lane.campaign.state == CampaignState::Running && !lane.room.is_none()
-}
-
 fn put_back(lane: &mut Lane, lead: QueuedLead) {
     match lead.promised {
         Some(at) => {
@@ -296,7 +304,7 @@ fn plan_one(
                 open_until: window.closes_at,
                 rules_version: lane.campaign.rules_version,
             };
-            lane.room.used(1);
+            lane.asked(now.wall);
             Ok(Planned { item, lead, stream })
         }
         Some(window) => Err(park(&lead, Some(window.opens_at), waiting::CALLING_HOURS)),

@@ -194,6 +194,9 @@ async fn apply(
     // Attempts before a reset do not spend the budget after it.
     let counted_now = if ended.current_generation { counted } else { 0 };
     changes::count_attempts(tx, campaign, i64::from(counted)).await?;
+    if !ended.came_back {
+        changes::note_provider(tx, campaign, report.outcome, ended.begun_at).await?;
+    }
     let stands = matches!(ended.shown_state, LeadState::IntentNoAnswer | LeadState::Failed)
         && ended.seq >= ended.context.facts.last_seq;
     let moves = (report.outcome.is_conversation() || stands) && !ended.shown_state.is_final();

@@ -1,4 +1,4 @@
-select c.public_id, c.name, c.max_concurrency, g.dialing, g.ready,
+select c.public_id, c.name, c.max_concurrency, c.breaker_open_since, c.next_probe_at, g.dialing, g.ready,
     least(
         (select d.at from due d where d.campaign_id = g.campaign_id and d.lane = 0 and d.at >= g.promise_from
             and d.at < 'infinity' order by d.at limit 1),

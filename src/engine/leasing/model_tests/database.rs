@@ -81,6 +81,7 @@ fn campaign(key: CampaignKey) -> CampaignRow {
         rules_version: 1,
         etag: 1,
         generation: 0,
+        breaker: None,
         created_at: DateTime::UNIX_EPOCH,
         updated_at: DateTime::UNIX_EPOCH,
     }

@@ -123,6 +123,7 @@ impl World {
             }
             13 => Ok(self.db.grant(&items, Some(GrantVerdict::Closed))),
             14 => Ok(self.db.grant(&items, Some(GrantVerdict::Suppressed))),
+            15 => Ok(self.db.grant(&items, Some(GrantVerdict::Provider))),
             _ => Ok(self.db.grant(&items, None)),
         };
         self.tell(Event::Granted(planned, result));

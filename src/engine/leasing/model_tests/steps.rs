@@ -96,7 +96,7 @@ pub(super) enum Step {
 
 pub(super) fn step() -> impl Strategy<Value = Step> {
     let who = || 0..DIALERS;
-    let fault = prop_oneof![12 => Just(0_u8), 1 => 10..15_u8];
+    let fault = prop_oneof![12 => Just(0_u8), 1 => 10..16_u8];
     let talk = prop_oneof![
         8 => (who(), 0..6_u8, any::<u8>(), prop::bool::weighted(0.85))
             .prop_map(|(who, slots, named, here)| Step::Open { who, slots, named, here }),

@@ -57,7 +57,7 @@ begin
     t := engine_now();
     if t > p_until then raise exception using errcode = 'DP005', message = 'the call came too late'; end if;
     select s.max_concurrency - g.dialing, make_interval(secs => s.receipt_within_ms / 1000.0) into room, receipt
-    from setting s, gauge g where g.campaign_id = 0;
+    from setting s, gauge g where s.one and g.campaign_id = 0;
     with item as materialized (
         select i.*, c.begin_within, g.epoch, c.breaker_open_since is not null as broken,
             least(c.max_concurrency - g.dialing, case when c.breaker_open_since is not null then (c.next_probe_at <= t)::int end)
@@ -138,7 +138,7 @@ $$;
 -- (`at` is null), takes none, and is told in `again` when to ask: as the line moves on, and a second after its turn could come
 -- at the latest. A lease lives on for that long. A campaign with a limit leaves the engine no gap while others fill its turns.
 -- Without any limit nothing is locked or written. Else lease rows are locked, then those of `pace` in id order, to the commit.
--- The plans are begin_calls' own. Caller: begin_calls, which decides by the turn.
+-- The plans are begin_calls' own; `s.one` is the key by which they read the settings. Caller: begin_calls, which decides by the turn.
 create function take_turns(p_sessions uuid[], p_leases uuid[], p_now timestamptz, out at timestamptz[], out again timestamptz[])
 language plpgsql as $$
 declare
@@ -159,13 +159,13 @@ declare
 begin
     at := array_fill(p_now, array[cardinality(p_leases)]);
     again := array_fill(null::timestamptz, array[cardinality(p_leases)]);
-    if not exists (select from setting s where s.max_calls_per_second is not null)
+    if not exists (select from setting s where s.one and s.max_calls_per_second is not null)
         and not exists (select from campaign c where c.max_calls_per_second is not null) then
         return;
     end if;
     perform 1 from lease z where z.lease_id = any (p_leases) order by z.lease_id for no key update;
     keys := array(
-        select 0 from setting s where s.max_calls_per_second is not null
+        select 0 from setting s where s.one and s.max_calls_per_second is not null
         union select c.campaign_id from lease z join campaign c on c.campaign_id = z.campaign_id
         where z.lease_id = any (p_leases) and c.max_calls_per_second is not null order by 1);
     perform 1 from pace p where p.campaign_id = any (keys) order by p.campaign_id for no key update;
@@ -174,7 +174,7 @@ begin
         array_agg(p.line_at order by p.campaign_id) as lines,
         array_agg(call_gap(case p.campaign_id when 0 then s.max_calls_per_second else c.max_calls_per_second end) order by p.campaign_id) as gaps
     into pace
-    from pace p cross join setting s left join campaign c on c.campaign_id = p.campaign_id where p.campaign_id = any (keys);
+    from pace p join setting s on s.one left join campaign c on c.campaign_id = p.campaign_id where p.campaign_id = any (keys);
     lasts := pace.lasts;
     lines := pace.lines;
     t := engine_now();

@@ -149,6 +149,10 @@ impl Engine {
         if let Some(cap) = row.rules.max_concurrency {
             full(Condition::CampaignRoom, dialing(&gauge), cap);
         }
+        if let Some(breaker) = row.breaker {
+            let detail = "the provider refused the last calls: the circuit breaker is open";
+            failed.push(Failed::new(Condition::ProviderUp, Some(breaker.next_probe_at), detail));
+        }
         if presence.slots == 0 {
             failed.push(Failed::new(Condition::DialerConnected, None, "no dialer with slots is connected"));
         }

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::status::Violations;
 use crate::{
-    engine::audit::Asked,
     domain::{campaign::CALLS_PER_SECOND, phone_number::PhoneNumber},
+    engine::audit::Asked,
     store::{leads::Variables, requests::RequestKey},
 };
 

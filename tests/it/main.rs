@@ -4,9 +4,9 @@
 mod audit;
 mod bad_ids;
 mod bad_input;
+mod breaker;
 mod callback_phrases;
 mod calling_rules;
-mod breaker;
 mod campaigns;
 mod crash;
 mod database_away;

@@ -4,7 +4,10 @@ use chrono::TimeDelta;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::calling_hours::{CallingHours, OpenWindow};
+use crate::domain::{
+    calling_calendar::{CallingCalendar, OpenWindow},
+    calling_hours::CallingHours,
+};
 
 mod rules;
 
@@ -224,9 +227,9 @@ fn interval(phrase: &str) -> Interval {
 
 /// When the callback is due under the default hours, 08:00 to 21:00; the first call was at 10:05 of the day before.
 fn due(phrase: &str) -> String {
-    let (zone, hours) = (zone("Asia/Kolkata"), CallingHours::default());
+    let (zone, hours) = (zone("Asia/Kolkata"), CallingCalendar::from(CallingHours::default()));
     let first_call = at(NOW) - TimeDelta::minutes(24 * 60 + 75);
-    let next_open = |at: DateTime<Utc>| -> Option<OpenWindow> { hours.window(&zone, at) };
+    let next_open = |at: DateTime<Utc>| -> Option<OpenWindow> { hours.window(std::slice::from_ref(&zone), at) };
     let chosen = choose_instant(&interval(phrase), &zone, at(NOW), Some(first_call), next_open).unwrap();
     zone.local(chosen).format("%m-%d %H:%M").to_string()
 }
@@ -258,8 +261,8 @@ fn with_no_open_instant_in_its_interval_a_callback_is_due_at_the_next_one() {
 fn a_day_without_a_time_is_due_at_the_clock_time_of_the_first_call() {
     assert_eq!(due("on friday"), "10-16 10:05");
     assert_eq!(due("over the weekend"), "10-17 10:05");
-    let (zone, hours) = (zone("Asia/Kolkata"), CallingHours::default());
-    let next_open = |at: DateTime<Utc>| hours.window(&zone, at);
+    let (zone, hours) = (zone("Asia/Kolkata"), CallingCalendar::from(CallingHours::default()));
+    let next_open = |at: DateTime<Utc>| hours.window(std::slice::from_ref(&zone), at);
     let at_night = Some(at("2026-10-13T23:00:00+05:30"));
     let chosen = choose_instant(&interval("on friday"), &zone, at(NOW), at_night, next_open);
     assert_eq!(chosen, Some(at("2026-10-16T08:00:00+05:30")), "closed at that time: the day's first open instant");
@@ -271,8 +274,9 @@ fn a_day_without_a_time_is_due_at_the_clock_time_of_the_first_call() {
 
 #[test]
 fn a_promise_looked_at_late_is_due_no_earlier_than_now() {
-    let (zone, hours) = (zone("Asia/Kolkata"), CallingHours::default());
+    let (zone, hours) = (zone("Asia/Kolkata"), CallingCalendar::from(CallingHours::default()));
     let late = at("2026-10-14T18:30:00+05:30");
-    let chosen = choose_instant(&interval("at 5 pm"), &zone, late, None, |at| hours.window(&zone, at));
+    let chosen =
+        choose_instant(&interval("at 5 pm"), &zone, late, None, |at| hours.window(std::slice::from_ref(&zone), at));
     assert_eq!(chosen, Some(late));
 }

@@ -15,6 +15,7 @@ fn row(rules: CampaignRules, rules_version: i32) -> Arc<CampaignRow> {
         rules,
         rules_version,
         etag: 1,
+        breaker: None,
         generation: 0,
         created_at: DateTime::UNIX_EPOCH,
         updated_at: DateTime::UNIX_EPOCH,

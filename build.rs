@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Messages that carry a number, a user's key, variables or notes.
-const PERSONAL: [&str; 17] = [
+const PERSONAL: [&str; 18] = [
     "dialplane.v1.Lead",
     "dialplane.v1.NewLead",
     "dialplane.v1.Lease",
@@ -49,4 +49,5 @@ const PERSONAL: [&str; 17] = [
     "dialplane.v1.CreateCampaignRequest",
     "dialplane.v1.AuditEvent",
     "dialplane.v1.ListAuditEventsRequest",
+    "dialplane.v1.OutcomeEvent",
 ];

@@ -231,6 +231,18 @@ create table lease (
 ) with (fillfactor = 40, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
         autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 50000);
 
+-- Where the numbers of facts come from: the ids of the transactions that accept them, moved up by `base` so that they only rise.
+-- A database that was restored elsewhere, or a standby that took over, begins a new numbering above all facts it has: so a
+-- reader's cursor is good wherever the facts are that it has passed. See open_numbering.
+create table fact_numbering (
+    numbering_id uuid primary key default gen_random_uuid(),
+    -- Cluster, database and timeline.
+    origin       text not null,
+    base         bigint not null,
+    first_no     bigint not null constraint numberings_do_not_overlap unique
+);
+insert into fact_numbering (origin, base, first_no) values ('', 0, 0);
+
 -- Ended leases; those with an outcome are the attempts. Without one: it came back without an attempt, and the row
 -- is there so that a late report finds its lead. Ids are UUIDv7, so ranges of ids are ranges of time.
 create table call_attempt (
@@ -256,22 +268,36 @@ create table call_attempt (
     provider_call_id text,
     note             text,
     metadata         jsonb,
+    -- The number of its outcome, while no other report has come.
+    accepted_no      bigint,
     primary key (lease_id)
 ) partition by range (lease_id);
 create table call_attempt_default partition of call_attempt default;
 create index call_attempt_by_lead on call_attempt (campaign_id, lead_id, lease_id);
 create index call_attempt_by_provider on call_attempt (provider_call_id) where provider_call_id is not null;
+-- Serves StreamOutcomes; grows at its end alone.
+create index call_attempt_in_order on call_attempt (accepted_no, lease_id) where accepted_no is not null;
 
--- Reports after the first one of an attempt, all of them, with their verdicts.
+-- Reports of an attempt once there are several, all of them, as they were told, with their verdicts and their numbers.
 create table attempt_report (
     report_id   bigint generated always as identity primary key,
     lease_id    uuid not null,
+    -- 0, 1, ...: counts those of the attempt.
+    nth         int not null,
     received_at timestamptz not null,
     outcome     smallint not null,
     verdict     smallint not null,
-    callback_at timestamptz
+    callback_at timestamptz,
+    accepted_no bigint not null,
+    occurred_at timestamptz,
+    talk_ms     int,
+    ring_ms     int,
+    provider_call_id text,
+    note        text,
+    metadata    jsonb
 );
 create index attempt_report_by_lease on attempt_report (lease_id, report_id);
+create index attempt_report_in_order on attempt_report (accepted_no, lease_id, nth);
 
 -- Numbers that nobody may call.
 create table suppression (

@@ -128,3 +128,37 @@ end $$;
 create function waiting_code(p_reason smallint) returns smallint language sql immutable as $$
     select case p_reason when 4 then 20::smallint when 5 then 21::smallint else 0::smallint end
 $$;
+
+-- The number of a fact that is accepted now. Readers take a fact when no transaction of a lower number can commit any more:
+-- the order of numbers is final then, whatever the order of commits. Callers: whatever writes outcomes.
+create function fact_no() returns bigint language sql volatile as $$
+    select n.base + pg_current_xact_id()::text::bigint from fact_numbering n order by n.first_no desc limit 1
+$$;
+
+-- Facts below this number are all that there are: those of them that were accepted can be seen.
+create function facts_until() returns bigint language sql stable as $$
+    select n.base + pg_snapshot_xmin(pg_current_snapshot())::text::bigint from fact_numbering n order by n.first_no desc limit 1
+$$;
+
+-- Begins a new numbering where the transaction ids are not those of the last one: after a restore elsewhere, an upgrade by
+-- pg_upgrade, a failover. Caller: a replica that joins.
+create function open_numbering() returns void language plpgsql as $$
+declare
+    here text := (select format('%s/%s/%s', s.system_identifier, d.oid, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))
+                  from pg_control_system() s, pg_database d where d.datname = current_database());
+    last fact_numbering;
+    top bigint;
+    xid bigint;
+begin
+    select n.* into last from fact_numbering n order by n.first_no desc limit 1;
+    if last.origin = here then return; end if;
+    -- Whoever numbers by the last one has committed then.
+    lock table fact_numbering in access exclusive mode;
+    select n.* into last from fact_numbering n order by n.first_no desc limit 1;
+    if last.origin = here then return; end if;
+    top := greatest(last.first_no, (select max(a.accepted_no) from call_attempt a where a.accepted_no is not null),
+                    (select max(r.accepted_no) from attempt_report r));
+    xid := pg_current_xact_id()::text::bigint;
+    insert into fact_numbering (origin, base, first_no)
+    values (here, greatest(last.base, top + 1 - xid), greatest(last.base + xid, top + 1));
+end $$;

@@ -340,10 +340,11 @@ begin
         select x.number, 'DO_NOT_CALL', t from filed x where x.outcome = 4 on conflict do nothing
     ), a as (
         insert into call_attempt (lease_id, lead_id, session_id, campaign_id, seq, attempt_number, granted_at, begun_at, ended_at,
-            occurred_at, callback_at, talk_ms, ring_ms, outcome, counted, by_engine, dialer_id, provider_call_id, note, metadata, epoch)
+            occurred_at, callback_at, talk_ms, ring_ms, outcome, counted, by_engine, dialer_id, provider_call_id, note, metadata, epoch,
+            accepted_no)
         select x.lease_id, x.lead_id, x.session_id, x.campaign_id, x.seq, x.attempts_total + 1, x.granted_at, x.begun_at, t,
             coalesce(x.occurred_at, t), x.said, x.talk_ms, x.ring_ms, x.outcome,
-            x.outcome <> 11, x.outcome = 12, x.dialer_id, x.provider_call_id, x.note, x.metadata, x.epoch
+            x.outcome <> 11, x.outcome = 12, x.dialer_id, x.provider_call_id, x.note, x.metadata, x.epoch, (select fact_no())
         from filed x
     )
     select array_agg(x.lease_id) as leases, array_agg(x.session_id) as sessions, array_agg(x.campaign_id) as c,

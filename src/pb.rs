@@ -36,4 +36,5 @@ masked! {
     CreateCampaignRequest { request_id },
     AuditEvent { event_id, method },
     ListAuditEventsRequest { campaign_id, lead_id, method, page_size },
+    OutcomeEvent { lease_id, campaign_id, lead_id, outcome, verdict },
 }

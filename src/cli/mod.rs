@@ -13,6 +13,7 @@ mod csv_import;
 mod demo;
 mod error;
 mod explain;
+mod export;
 mod import_stream;
 #[cfg(test)]
 mod import_stream_test;
@@ -55,6 +56,7 @@ Examples:
   dialplane campaign start CAMPAIGN
   dialplane campaign stats CAMPAIGN -o json
   dialplane callback parse \"tomorrow after six\" --zone Asia/Kolkata
+  dialplane export outcomes --cursor-file outcomes.cursor --file outcomes.csv
 
 A flag wins over the environment, and the environment over the file of --config (TOML; keys: server,
 output, listen, database_url, embedded, log_format, drain_seconds).
@@ -109,6 +111,9 @@ pub enum Command {
     /// Callbacks: when a person wants to be called again
     #[command(subcommand)]
     Callback(callback::CallbackCommand),
+    /// Exports: what came of the calls
+    #[command(subcommand)]
+    Export(export::ExportCommand),
     /// Show versions, caps, and what goes on
     Status,
     /// One simulated dialer of the demo
@@ -178,6 +183,7 @@ impl ClientCommand {
             Command::Explain(command) => explain::run(command, &client).await,
             Command::Audit(args) => audit::run(args, &client).await,
             Command::Callback(command) => callback::run(command, &client),
+            Command::Export(command) => export::run(command, &client).await,
             Command::Status => status::run(&client).await,
             Command::Demo(args) => demo::run(args).await,
             Command::DemoDialer(args) => demo::run_dialer(args, &client).await,
@@ -208,5 +214,12 @@ mod tests {
         let settled = Invocation::settle(cli.global, cli.command).expect("settled");
         let Invocation::Client(command) = settled else { panic!("a client's command") };
         assert_eq!((command.client.server.as_str(), command.client.format), ("http://there:1", Format::Json));
+    }
+
+    #[test]
+    fn an_export_has_a_file_and_a_format() {
+        let line = "dialplane export outcomes --file out.jsonl --cursor-file at -o json";
+        let cli = Cli::try_parse_from(line.split(' ')).expect("valid");
+        assert_eq!(cli.global.output, Some(Format::Json));
     }
 }

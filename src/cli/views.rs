@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::pb::{
     CallingHours, Campaign, CampaignActivity, CampaignState, Condition, GetCampaignStatsResponse,
-    GetSchedulerStatusResponse, GetServerInfoResponse, Lead, LeadState, Outcome, RefusedRowCode, ResetCampaignResponse,
-    WaitingReason, Weekday,
+    GetSchedulerStatusResponse, GetServerInfoResponse, Lead, LeadState, Outcome, OutcomeEvent, RefusedRowCode,
+    ReportVerdict, ResetCampaignResponse, WaitingReason, Weekday,
 };
 
 /// `LEAD_STATE_READY` is READY. A number that this build does not know stays a number.
@@ -27,6 +27,7 @@ names! {
     lead_state: LeadState, "LEAD_STATE_";
     campaign_state: CampaignState, "CAMPAIGN_STATE_";
     outcome: Outcome, "OUTCOME_";
+    verdict: ReportVerdict, "REPORT_VERDICT_";
     waiting_reason: WaitingReason, "WAITING_REASON_";
     refused_code: RefusedRowCode, "REFUSED_ROW_CODE_";
     weekday: Weekday, "WEEKDAY_";
@@ -160,6 +161,32 @@ pub fn lead(lead: &Lead) -> Value {
         "lease_id": lead.lease_id,
         "created_at": instant(lead.created_at),
         "updated_at": instant(lead.updated_at),
+    })
+}
+
+/// An outcome, as it was told.
+pub fn outcome_event(event: &OutcomeEvent) -> Value {
+    let seconds =
+        |of: Option<prost_types::Duration>| of.map(|of| SignedDuration::new(of.seconds, of.nanos).as_secs_f64());
+    json!({
+        "accepted_at": instant(event.accepted_at),
+        "campaign_id": event.campaign_id,
+        "lead_id": event.lead_id,
+        "external_id": event.external_id,
+        "number": event.number,
+        "lease_id": event.lease_id,
+        "attempt_number": event.attempt_number,
+        "outcome": outcome(event.outcome),
+        "verdict": verdict(event.verdict),
+        "begun_at": instant(event.begun_at),
+        "occurred_at": instant(event.occurred_at),
+        "talk_seconds": seconds(event.talk_duration),
+        "ring_seconds": seconds(event.ring_duration),
+        "callback_at": instant(event.callback_at),
+        "dialer_id": event.dialer_id,
+        "provider_call_id": event.provider_call_id,
+        "note": event.note,
+        "metadata": event.metadata,
     })
 }
 

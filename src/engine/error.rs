@@ -61,6 +61,9 @@ pub enum EngineError {
     /// Another lead has this external_id.
     #[error("another lead of the campaign has this external_id")]
     ExternalIdTaken,
+    /// A cursor of another database, or of a time that this one was put back before.
+    #[error("this database does not have all that the cursor has passed: begin anew")]
+    CursorLost,
     /// The database cannot be reached.
     #[error("the database is unavailable")]
     Unavailable,

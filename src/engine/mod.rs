@@ -10,6 +10,7 @@ pub mod intake;
 pub mod leads;
 pub mod leasing;
 pub mod loops;
+mod news;
 mod outage;
 pub mod outcomes;
 pub mod permits;
@@ -43,6 +44,7 @@ use leasing::{
     messages::RevokeReason,
 };
 use loops::signals::{Signal, Signals};
+use news::News;
 use outage::Outage;
 
 use crate::{
@@ -93,6 +95,7 @@ pub struct Engine {
     campaigns: RwLock<HashMap<CampaignKey, Arc<CampaignRow>>>,
     keys: RwLock<HashMap<CampaignId, CampaignKey>>,
     signals: Signals,
+    pub(crate) news: News,
     /// Replicas alive, as last counted.
     replicas: AtomicI64,
     survey_wanted: Notify,
@@ -137,6 +140,7 @@ impl Engine {
             let (for_permits, for_reports) = (weak.clone(), weak.clone());
             Engine {
                 signals: Signals::new(),
+                news: News::default(),
                 // Until they are counted there may be others.
                 replicas: AtomicI64::new(2),
                 started_at: clock.now(),
@@ -313,12 +317,14 @@ impl Engine {
     /// Something of a campaign changed that all replicas should know at once.
     pub(crate) fn announce(self: &Arc<Self>, key: CampaignKey) {
         self.reload(key);
+        self.news.tell(key);
         self.tell(Event::Wake(key));
         self.signals.send(Signal::Campaign(key));
     }
 
     /// Leads of a campaign may be due that were not.
     pub(crate) fn announce_work(&self, key: CampaignKey) {
+        self.news.tell(key);
         self.tell(Event::Wake(key));
         self.signals.send(Signal::Work(key));
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{attempts, audit, campaigns, explain, leads, suppressions};
+use super::{attempts, audit, campaigns, explain, leads, outcomes, suppressions};
 use crate::{
     engine::Engine,
     pb::{self, campaign_service_server::CampaignService},
@@ -25,6 +25,7 @@ impl Campaigns {
 #[tonic::async_trait]
 impl CampaignService for Campaigns {
     type ImportLeadsStream = leads::ImportLeads;
+    type StreamOutcomesStream = outcomes::StreamOutcomes;
 
     async fn create_campaign(
         &self,
@@ -189,5 +190,12 @@ impl CampaignService for Campaigns {
         request: Request<pb::ExplainCampaignRequest>,
     ) -> Result<Response<pb::ExplainCampaignResponse>, Status> {
         explain::campaign(&self.engine, request).await
+    }
+
+    async fn stream_outcomes(
+        &self,
+        request: Request<pb::StreamOutcomesRequest>,
+    ) -> Result<Response<Self::StreamOutcomesStream>, Status> {
+        outcomes::stream(&self.engine, request).await
     }
 }

@@ -12,6 +12,7 @@ mod lead_requests;
 mod leads;
 mod lease_messages;
 mod lease_stream;
+mod outcomes;
 mod rules;
 mod scheduler_service;
 mod status;

@@ -98,6 +98,7 @@ impl From<EngineError> for Status {
             EngineError::SessionInUse => simple(Code::AlreadyExists, ErrorReason::SessionInUse, &error),
             EngineError::SessionTakenOver => simple(Code::Aborted, ErrorReason::SessionTakenOver, &error),
             EngineError::ExternalIdTaken => simple(Code::AlreadyExists, ErrorReason::Duplicate, &error),
+            EngineError::CursorLost => precondition(ErrorReason::CursorLost, "cursor", &error),
             EngineError::Unavailable | EngineError::Again => {
                 retryable(Code::Unavailable, ErrorReason::DatabaseUnavailable, &EngineError::Unavailable)
             }

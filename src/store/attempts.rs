@@ -138,7 +138,6 @@ pub async fn set_outcome(
     details: &ReportDetails,
 ) -> Result<(), StoreError> {
     let statement = client.prepare_cached(include_str!("sql/attempt_set_outcome.sql")).await?;
-    let ms = |duration: Option<std::time::Duration>| duration.map(|d| i32::try_from(d.as_millis()).unwrap_or(i32::MAX));
     client
         .execute(
             &statement,
@@ -149,8 +148,8 @@ pub async fn set_outcome(
                 &callback_at,
                 &details.occurred_at,
                 &details.provider_call_id,
-                &ms(details.talk),
-                &ms(details.ring),
+                &stored_ms(details.talk),
+                &stored_ms(details.ring),
                 &details.note,
                 &details.metadata.as_ref().map(Json),
             ],
@@ -164,19 +163,12 @@ pub async fn set_outcome(
 /// # Errors
 /// [`StoreError`].
 pub async fn keep_first_report(client: &impl GenericClient, lease: LeaseId, verdict: i16) -> Result<(), StoreError> {
-    let statement = client
-        .prepare_cached(
-            "insert into attempt_report (lease_id, received_at, outcome, verdict, callback_at) \
-             select a.lease_id, a.ended_at, a.outcome, $2::smallint, a.callback_at from call_attempt a \
-             where a.lease_id = $1::uuid and a.outcome is not null \
-                 and not exists (select from attempt_report r where r.lease_id = a.lease_id)",
-        )
-        .await?;
+    let statement = client.prepare_cached(include_str!("sql/attempt_keep_first.sql")).await?;
     client.execute(&statement, &[&lease, &verdict]).await?;
     Ok(())
 }
 
-/// Keeps a report that came after the first one.
+/// Keeps a report that came after the first one, or after the end of its lease.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -186,15 +178,31 @@ pub async fn keep_report(
     outcome: Outcome,
     verdict: i16,
     callback_at: Option<DateTime<Utc>>,
+    details: &ReportDetails,
 ) -> Result<(), StoreError> {
-    let statement = client
-        .prepare_cached(
-            "insert into attempt_report (lease_id, received_at, outcome, verdict, callback_at) \
-             values ($1::uuid, engine_now(), $2::smallint, $3::smallint, $4::timestamptz)",
+    let statement = client.prepare_cached(include_str!("sql/attempt_keep.sql")).await?;
+    client
+        .execute(
+            &statement,
+            &[
+                &lease,
+                &outcome.code(),
+                &verdict,
+                &callback_at,
+                &details.occurred_at,
+                &stored_ms(details.talk),
+                &stored_ms(details.ring),
+                &details.provider_call_id,
+                &details.note,
+                &details.metadata.as_ref().map(Json),
+            ],
         )
         .await?;
-    client.execute(&statement, &[&lease, &outcome.code(), &verdict, &callback_at]).await?;
     Ok(())
+}
+
+fn stored_ms(duration: Option<std::time::Duration>) -> Option<i32> {
+    duration.map(|d| i32::try_from(d.as_millis()).unwrap_or(i32::MAX))
 }
 
 /// Which attempts are listed.

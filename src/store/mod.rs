@@ -6,6 +6,7 @@ pub mod campaigns;
 pub mod changes;
 pub mod error;
 pub mod explain;
+pub mod facts;
 pub mod imports;
 pub mod leads;
 pub mod leases;

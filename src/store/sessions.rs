@@ -25,12 +25,13 @@ pub struct Presence {
 }
 
 impl Store {
-    /// Registers this replica.
+    /// Registers this replica. Facts are numbered anew from then on, if the database was moved.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn join_replica(&self, ttl: Duration) -> Result<ReplicaId, StoreError> {
         let client = self.client().await?;
+        client.execute("select open_numbering()", &[]).await?;
         let row = client
             .query_one(
                 "insert into replica (started_at, expires_at) \

@@ -91,6 +91,32 @@ impl Log {
     }
 }
 
+/// Reads outcomes, over as many lives of the engine as there are.
+#[derive(Default)]
+struct Reader {
+    cursor: String,
+    seen: Vec<Uuid>,
+}
+
+impl Reader {
+    /// Follows until the engine is gone.
+    async fn follow(self, client: CampaignServiceClient<Channel>) -> Reader {
+        self.until(client, usize::MAX).await
+    }
+
+    /// Follows until so many were seen, or the engine is gone.
+    async fn until(mut self, mut client: CampaignServiceClient<Channel>, events: usize) -> Reader {
+        let request = pb::StreamOutcomesRequest { cursor: self.cursor.clone(), follow: true, ..Default::default() };
+        let mut stream = client.stream_outcomes(request).await.unwrap().into_inner();
+        while self.seen.len() < events {
+            let Ok(Some(message)) = stream.message().await else { break };
+            self.cursor = message.cursor;
+            self.seen.extend(message.event.map(|event| event.lease_id.parse::<Uuid>().unwrap()));
+        }
+        self
+    }
+}
+
 /// Leases, begins, reports most and keeps some begun, until the engine is gone or `over`.
 async fn dial(client: SchedulerServiceClient<Channel>, seed: u64, silent: f64, over: Arc<AtomicBool>) -> Log {
     let mut rng = StdRng::seed_from_u64(seed);
@@ -185,8 +211,10 @@ async fn what_was_acknowledged_survives_kill_9_of_the_engine() {
     create(&mut program.campaigns().await, 400).await;
     let mut log = Log::default();
     let over = Arc::new(AtomicBool::new(false));
+    let mut reader = Reader::default();
     for round in 0..4 {
         let before = log.acknowledged.len();
+        let reading = tokio::spawn(reader.follow(program.campaigns().await));
         let running = dialers(&program.channel().await, seed + round * 10, 0.02, &over);
         // Under load: some hundred calls are on record before the blow, wherever it falls.
         let sql = url_of(&dir).await;
@@ -199,6 +227,7 @@ async fn what_was_acknowledged_survives_kill_9_of_the_engine() {
         program.kill();
         drop(sql);
         running.join_all().await.into_iter().for_each(|one| log.extend(one));
+        reader = reading.await.unwrap();
         program = Program::start(&["--embedded", &path]);
         program.channel().await;
         let sql = connect(&url_of(&dir).await).await;
@@ -206,6 +235,15 @@ async fn what_was_acknowledged_survives_kill_9_of_the_engine() {
         check(&sql, &log, seed).await;
     }
     println!("{} permits, {} of {} reports acknowledged", log.permitted.len(), log.acknowledged.len(), log.asked.len());
+    let sql = connect(&url_of(&dir).await).await;
+    let settled = sql.query_one("select count(*) from call_attempt where outcome is not null", &[]).await.unwrap();
+    let settled = usize::try_from(settled.get::<_, i64>(0)).unwrap();
+    println!("{} of {settled} events seen before the last blow", reader.seen.len());
+    let reading = tokio::spawn(reader.until(program.campaigns().await, settled));
+    let reader = tokio::time::timeout(PATIENCE, reading).await.expect("every outcome is streamed").unwrap();
+    let once: HashSet<&Uuid> = reader.seen.iter().collect();
+    assert_eq!((once.len(), reader.seen.len()), (settled, settled), "each outcome is streamed once");
+    drop(sql);
     program.kill();
     stop_postgres(dir).await;
 }

@@ -67,6 +67,11 @@ async fn live(url: &str, numbers: &[String], secret: &str) {
             pb::ListLeadsRequest { campaign_id: campaign_id.clone(), number: number.clone(), ..Default::default() };
         campaigns.list_leads(request).await.unwrap();
     }
+    let request = pb::StreamOutcomesRequest { campaign_id, ..Default::default() };
+    let mut outcomes = campaigns.stream_outcomes(request).await.unwrap().into_inner();
+    while let Some(outcome) = outcomes.message().await.unwrap() {
+        assert!(!format!("{outcome:?}").contains(secret));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

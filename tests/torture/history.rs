@@ -234,8 +234,8 @@ insert into call_attempt (lease_id, lead_id, session_id, campaign_id, seq, attem
     outcome, epoch, counted) \
 select '00000000-0000-0000-0000-0000000000a1', '00000000-0000-0000-0000-000000000001', gen_random_uuid(), campaign_id, 1, 1, \
     '2026-11-20 12:00:00.123456Z', null, '2026-11-20 12:00:01.123457Z', 5, 3, true from campaign; \
-insert into attempt_report (lease_id, received_at, outcome, verdict) \
-values ('00000000-0000-0000-0000-0000000000a1', now(), 5, 1); \
+insert into attempt_report (lease_id, nth, received_at, outcome, verdict, accepted_no) \
+values ('00000000-0000-0000-0000-0000000000a1', 0, now(), 5, 1, 1); \
 insert into suppression (number, reason, created_at) values (12025550101, '', now()); \
 insert into setting (max_concurrency, tick_interval_ms, buffer_factor, batch_size, session_ttl_ms, receipt_within_ms, dial_within_ms) \
 values (9, 1, 1, 1, 1, 1, 1) on conflict (one) do update set max_concurrency = 9";

@@ -17,7 +17,7 @@ use crate::{
         phone_number::PhoneNumber,
         retry_policy::RetryPolicy,
     },
-    engine::{Engine, EngineError, leasing::messages::RevokeReason, suppressions},
+    engine::{Engine, EngineError, leasing::messages::RevokeReason, news::FACTS, suppressions},
     store::{
         Transaction,
         attempts::{self, EndedLease},
@@ -95,6 +95,7 @@ impl Engine {
         if let Some(aftermath) = done.aftermath {
             self.announce_revoked(&aftermath.revoked, RevokeReason::LeadChanged);
             self.announce_suppressed(&aftermath.suppressed);
+            self.news.tell(FACTS);
             for campaign in aftermath.campaigns {
                 self.announce_work(campaign);
             }
@@ -167,7 +168,7 @@ async fn keep(
 ) -> Result<(), EngineError> {
     let lease = report.lease;
     attempts::keep_first_report(tx, lease, ReportVerdict::Accepted as i16).await?;
-    attempts::keep_report(tx, lease, report.outcome, verdict as i16, report.callback_at).await?;
+    attempts::keep_report(tx, lease, report.outcome, verdict as i16, report.callback_at, &report.details).await?;
     if verdict != ReportVerdict::Outranked {
         let counted = report.outcome.counts() && !ended.came_back;
         attempts::set_outcome(tx, lease, report.outcome, counted, report.callback_at, &report.details).await?;

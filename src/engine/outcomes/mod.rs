@@ -1,5 +1,6 @@
 //! Outcomes: facts from any process, at any time, in any order. Ends live leases; what comes late goes to `late`.
 
+mod feed;
 mod late;
 
 use std::{
@@ -9,7 +10,9 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-use super::{Engine, EngineError, again, leasing::messages::RevokeReason};
+pub use feed::{Feed, FeedPage};
+
+use super::{Engine, EngineError, again, leasing::messages::RevokeReason, news::FACTS};
 use crate::{
     domain::{
         ids::{CampaignKey, LeaseId},
@@ -150,6 +153,7 @@ impl Engine {
         let settled = again(|| self.store.settle(&settlements)).await.inspect_err(|error| self.outage.note(error))?;
         self.announce_ended(settled.iter().map(|(lease, _, _)| *lease), reason);
         self.announce_due(&contexts, &settlements);
+        campaigns.into_iter().chain([FACTS]).for_each(|campaign| self.news.tell(campaign));
         Ok(settled.into_iter().map(|(lease, _, state)| (lease, state)).collect())
     }
 
@@ -205,6 +209,7 @@ impl Engine {
         if let Some(suppressed) = done.aftermath {
             self.announce_ended(done.answer.iter().map(|(lease, _)| *lease), None);
             self.announce_suppressed(&suppressed);
+            self.news.tell(FACTS);
         }
         Ok(done.answer.into_iter().filter_map(|(lease, code)| Some((lease, LeadState::from_code(code)?))).collect())
     }

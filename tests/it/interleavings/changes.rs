@@ -284,7 +284,7 @@ async fn take_one_late(
         _ => 5,
     };
     attempts::keep_first_report(db, lease, 1).await?;
-    attempts::keep_report(db, lease, outcome, verdict, None).await?;
+    attempts::keep_report(db, lease, outcome, verdict, None, &ReportDetails::default()).await?;
     if verdict == 4 {
         return Ok(None);
     }

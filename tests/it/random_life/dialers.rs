@@ -173,7 +173,10 @@ async fn report(life: &Life, rng: &mut StdRng, lease: &pb::Lease) {
                 life.ledger().reported(lease, outcome, &result, removals);
             }
         }
-        Err(status) => assert!(expected(&status), "{outcome:?}: {status:?}"),
+        Err(status) => {
+            assert!(expected(&status), "{outcome:?}: {status:?}");
+            life.ledger().unanswered(lease);
+        }
     }
 }
 

@@ -38,6 +38,10 @@ pub struct Ledger {
     /// The highest rank acknowledged per lease.
     facts: HashMap<String, u8>,
     reports: u64,
+    /// Reports that were taken, by (lease, outcome, verdict).
+    taken: HashMap<(String, pb::Outcome, pb::ReportVerdict), u32>,
+    /// Leases of reports without an answer: they may have been taken.
+    unanswered: HashSet<String>,
     wrongs: Vec<String>,
     /// The campaign whose max_attempts nobody changes.
     limited: String,
@@ -92,6 +96,9 @@ impl Ledger {
         if result.verdict() == pb::ReportVerdict::Accepted {
             *self.accepted.entry(lease.lease_id.clone()).or_default() += 1;
         }
+        if result.verdict() != pb::ReportVerdict::Duplicate {
+            *self.taken.entry((lease.lease_id.clone(), outcome, result.verdict())).or_default() += 1;
+        }
         let rank = Outcome::from_code(outcome as i16).unwrap().rank();
         let held = self.facts.entry(lease.lease_id.clone()).or_default();
         *held = rank.max(*held);
@@ -102,6 +109,22 @@ impl Ledger {
             pb::Outcome::DoNotCall => self.suppressed(&lease.number, removals),
             _ => {}
         }
+    }
+
+    pub fn unanswered(&mut self, lease: &pb::Lease) {
+        self.unanswered.insert(lease.lease_id.clone());
+    }
+
+    /// How the events that were streamed differ from the reports that were taken. UNKNOWN is the engine's own.
+    pub fn wrong_events(&self, events: &HashMap<(String, pb::Outcome, pb::ReportVerdict), u32>) -> Vec<String> {
+        let sure = |lease: &String| !self.unanswered.contains(lease);
+        let missed = self.taken.iter().filter(|(what, times)| sure(&what.0) && events.get(*what) != Some(*times));
+        let invented = events
+            .iter()
+            .filter(|(what, _)| what.1 != pb::Outcome::Unknown && sure(&what.0) && !self.taken.contains_key(*what));
+        let missed =
+            missed.map(|(what, times)| format!("{what:?}: taken {times} times, streamed {:?}", events.get(what)));
+        missed.chain(invented.map(|(what, times)| format!("{what:?}: streamed {times} times, never taken"))).collect()
     }
 
     pub fn consumed(&mut self, lead: &str) {

@@ -19,7 +19,10 @@ use dialplane::pb::{
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tonic::transport::Channel;
 
-use crate::support::{Replica, World, database::Database, eventually, lead_nowhere, retry, rules, seconds, settings};
+use crate::{
+    stream_outcomes,
+    support::{Replica, World, database::Database, eventually, lead_nowhere, retry, rules, seconds, settings},
+};
 use ledger::Ledger;
 
 const PHASES: u64 = 3;
@@ -125,6 +128,9 @@ async fn check(life: &Life, database: &Database, seed: u64) {
     let facts = life.ledger().facts();
     let lost = ledger::lost_facts(&facts, &database.sql).await;
     assert!(lost.is_empty(), "seed {seed}: {lost:#?}");
+    let streamed = stream_outcomes::until_final(&life.clients[0].0, database).await;
+    let wrong = life.ledger().wrong_events(&streamed);
+    assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}");
     let undecided = "with said as (select distinct on (a.campaign_id, a.lead_id) a.campaign_id, a.lead_id, a.outcome \
          from call_attempt a where a.outcome in (1, 2, 3, 4) order by a.campaign_id, a.lead_id, a.outcome = 1 desc, a.seq desc) \
          select count(*) from said join lead l using (campaign_id, lead_id) \

@@ -10,6 +10,7 @@ use super::{
     client::Clients,
     output::Format,
     rules::{RuleName, RulesArgs},
+    watch,
 };
 use crate::pb::{
     ArchiveCampaignRequest, Campaign, CampaignState, CreateCampaignRequest, GetCampaignRequest,
@@ -32,7 +33,7 @@ pub enum CampaignCommand {
     },
     /// List campaigns, newest first
     List {
-        /// Only those in this state: DRAFT, RUNNING, PAUSED or ARCHIVED
+        /// Only those in this state: DRAFT, RUNNING, COMPLETED, PAUSED or ARCHIVED
         #[arg(long, value_parser = state)]
         state: Option<CampaignState>,
     },
@@ -95,6 +96,12 @@ pub enum CampaignCommand {
         #[arg(value_name = "CAMPAIGN")]
         campaign_id: String,
     },
+    /// Watch the counts change, until the campaign is archived; -o json prints a line per change
+    Watch {
+        /// The campaign's id
+        #[arg(value_name = "CAMPAIGN")]
+        campaign_id: String,
+    },
 }
 
 /// Runs one of them.
@@ -112,6 +119,7 @@ pub async fn run(command: CampaignCommand, client: &Client) -> Result<(), Error>
             let stats = campaigns.get_campaign_stats(request).await?.into_inner();
             show_stats(&stats, client.format)
         }
+        CampaignCommand::Watch { campaign_id } => watch::run(campaign_id, client).await,
         command => show(&one(command, campaigns).await?.unwrap_or_default(), client.format),
     }
 }
@@ -150,6 +158,7 @@ async fn one(
         }
         // Answered by `run`.
         CampaignCommand::List { .. } | CampaignCommand::Reset { .. } | CampaignCommand::Stats { .. } => None,
+        CampaignCommand::Watch { .. } => None,
     };
     Ok(campaign)
 }
@@ -204,5 +213,5 @@ async fn list(
 
 fn state(text: &str) -> Result<CampaignState, String> {
     let name = format!("CAMPAIGN_STATE_{}", text.to_uppercase());
-    CampaignState::from_str_name(&name).ok_or("one of DRAFT, RUNNING, PAUSED, ARCHIVED".into())
+    CampaignState::from_str_name(&name).ok_or("one of DRAFT, RUNNING, COMPLETED, PAUSED, ARCHIVED".into())
 }

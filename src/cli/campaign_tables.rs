@@ -100,10 +100,13 @@ pub fn show_stats(stats: &GetCampaignStatsResponse, format: Format) -> Result<()
     say(rows.to_string())?;
     let due = views::instant(stats.next_due_at);
     say(facts([
+        ("state", views::campaign_state(stats.state)),
         ("calls under way", stats.calls_under_way.to_string()),
         ("waiting for their calling hours", stats.waiting_for_calling_hours.to_string()),
         ("waiting for a time zone", stats.waiting_for_time_zone.to_string()),
+        ("held: promised without an instant", stats.held.to_string()),
         ("suppressed", stats.suppressed.to_string()),
+        ("due within 5 minutes", stats.due_soon.to_string()),
         ("attempts ever", stats.attempts.to_string()),
         ("next due", due.unwrap_or_else(|| "nothing waits for an instant".into())),
         ("provider", views::provider(stats.breaker_open_since, stats.breaker_next_probe_at)),

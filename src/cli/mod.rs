@@ -23,6 +23,7 @@ mod rules;
 mod settings;
 mod status;
 mod views;
+mod watch;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -56,6 +57,7 @@ Examples:
   dialplane campaign start CAMPAIGN
   dialplane campaign stats CAMPAIGN -o json
   dialplane callback parse \"tomorrow after six\" --zone Asia/Kolkata
+  dialplane campaign watch CAMPAIGN
   dialplane export outcomes --cursor-file outcomes.cursor --file outcomes.csv
 
 A flag wins over the environment, and the environment over the file of --config (TOML; keys: server,

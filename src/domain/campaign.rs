@@ -56,6 +56,29 @@ impl CampaignState {
     }
 }
 
+/// COMPLETED on the wire: RUNNING, with nobody left to be called. It is never stored: new leads or a reset end it.
+pub const COMPLETED: i16 = 5;
+
+/// Which campaigns are meant, by what people see of their state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StateFilter {
+    /// Where their life stands; none: anywhere.
+    pub state: Option<CampaignState>,
+    /// Whether nobody is left to be called; none: either.
+    pub completed: Option<bool>,
+}
+
+impl StateFilter {
+    /// Those that are shown with this code. RUNNING is not COMPLETED.
+    pub fn shown_as(code: i16) -> Option<StateFilter> {
+        if code == COMPLETED {
+            return Some(StateFilter { state: Some(CampaignState::Running), completed: Some(true) });
+        }
+        let state = CampaignState::from_code(code)?;
+        Some(StateFilter { state: Some(state), completed: (state == CampaignState::Running).then_some(false) })
+    }
+}
+
 /// Attempts per lead and generation: bounds.
 pub const MAX_ATTEMPTS: std::ops::RangeInclusive<i32> = 1..=100;
 /// Live leases of one campaign, and of the engine: bounds.

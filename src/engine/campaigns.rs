@@ -12,7 +12,7 @@ use super::{
 use crate::{
     domain::{
         calling_hours::CallingHours,
-        campaign::{CampaignRules, CampaignState},
+        campaign::{CampaignRules, CampaignState, StateFilter},
         ids::{CampaignId, CampaignKey, next_id},
         lead::LeadState,
         retry_policy::RetryPolicy,
@@ -252,11 +252,11 @@ impl Engine {
     /// [`EngineError::Unavailable`].
     pub async fn list_campaigns(
         &self,
-        state: Option<CampaignState>,
+        filter: StateFilter,
         before: Option<CampaignKey>,
         limit: i64,
     ) -> Result<(Vec<CampaignRow>, Option<CampaignKey>), EngineError> {
-        let mut rows = self.store.campaigns(state, before, limit + 1).await?;
+        let mut rows = self.store.campaigns(filter, before, limit + 1).await?;
         let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
         if more {
             rows.pop();

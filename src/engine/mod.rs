@@ -20,6 +20,7 @@ pub mod resets;
 pub mod sessions;
 pub mod settings;
 pub mod suppressions;
+pub mod watching;
 
 use std::{
     collections::HashMap,
@@ -237,7 +238,9 @@ impl Engine {
     pub(crate) async fn grant(&self, items: &[GrantItem]) -> Result<Vec<GrantVerdict>, StoreError> {
         let replica = self.replica();
         let until = self.clock.now() + GRANT_WITHIN;
-        again(|| self.store.grant(replica, items, until)).await.map(|(verdicts, _)| verdicts)
+        let granted = again(|| self.store.grant(replica, items, until)).await.map(|(verdicts, _)| verdicts);
+        items.iter().for_each(|item| self.news.tell(item.campaign));
+        granted
     }
 
     /// Fills a lane's buffer.

@@ -25,6 +25,7 @@ impl Campaigns {
 #[tonic::async_trait]
 impl CampaignService for Campaigns {
     type ImportLeadsStream = leads::ImportLeads;
+    type WatchCampaignStatsStream = campaigns::WatchCampaignStats;
     type StreamOutcomesStream = outcomes::StreamOutcomes;
 
     async fn create_campaign(
@@ -197,5 +198,12 @@ impl CampaignService for Campaigns {
         request: Request<pb::StreamOutcomesRequest>,
     ) -> Result<Response<Self::StreamOutcomesStream>, Status> {
         outcomes::stream(&self.engine, request).await
+    }
+
+    async fn watch_campaign_stats(
+        &self,
+        request: Request<pb::WatchCampaignStatsRequest>,
+    ) -> Result<Response<Self::WatchCampaignStatsStream>, Status> {
+        campaigns::watch_stats(&self.engine, request).await
     }
 }

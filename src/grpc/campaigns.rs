@@ -1,7 +1,8 @@
 //! Requests about campaigns: parse, call the engine, show.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
+use futures::{Stream, stream};
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -11,8 +12,8 @@ use super::{
     views,
 };
 use crate::{
-    domain::campaign::CampaignState,
-    engine::{Engine, audit::Asked},
+    domain::campaign::{CampaignState, StateFilter},
+    engine::{Engine, audit::Asked, watching},
     pb,
 };
 
@@ -59,11 +60,11 @@ pub async fn list(
 ) -> Result<Response<pb::ListCampaignsResponse>, Status> {
     let request = request.into_inner();
     let mut bad = Violations::default();
-    let state = convert::optional_code(request.state, CampaignState::from_code, "state", &mut bad);
+    let state = convert::optional_code(request.state, StateFilter::shown_as, "state", &mut bad);
     let limit = convert::page_size(request.page_size, &mut bad);
     let before = convert::page_token(&request.page_token, |token| token.parse().ok(), &mut bad);
     bad.check()?;
-    let (rows, next) = engine.list_campaigns(state, before, limit).await?;
+    let (rows, next) = engine.list_campaigns(state.unwrap_or_default(), before, limit).await?;
     Ok(Response::new(pb::ListCampaignsResponse {
         campaigns: rows.iter().map(views::campaign).collect(),
         next_page_token: next.map(|key| key.to_string()).unwrap_or_default(),
@@ -145,4 +146,28 @@ pub async fn stats(
     bad.check()?;
     let (row, gauge) = engine.campaign_stats(id).await?;
     Ok(Response::new(views::stats(&row, &gauge, engine.clock.now())))
+}
+
+/// Counts of a campaign, again and again.
+pub type WatchCampaignStats = Pin<Box<dyn Stream<Item = Result<pb::WatchCampaignStatsResponse, Status>> + Send>>;
+
+pub async fn watch_stats(
+    engine: &Arc<Engine>,
+    request: Request<pb::WatchCampaignStatsRequest>,
+) -> Result<Response<WatchCampaignStats>, Status> {
+    let request = request.into_inner();
+    let mut bad = Violations::default();
+    let id = convert::id(&request.campaign_id, "campaign_id", &mut bad);
+    let interval = request
+        .min_interval
+        .and_then(|interval| convert::duration(interval, &watching::INTERVAL, "min_interval", &mut bad))
+        .unwrap_or(watching::INTERVAL_DEFAULT);
+    bad.check()?;
+    let watch = engine.watch_stats(id, interval).await?;
+    let stats = stream::try_unfold(watch, async |mut watch| {
+        let Some((row, gauge)) = watch.next().await? else { return Ok(None) };
+        let stats = Some(views::stats(&row, &gauge, watch.now()));
+        Ok(Some((pb::WatchCampaignStatsResponse { stats }, watch)))
+    });
+    Ok(Response::new(Box::pin(stats)))
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     domain::{
-        ids::CampaignId, lead::LeadState, lead_zones, outcome::Outcome, phone_number::PhoneNumber,
+        campaign::COMPLETED, ids::CampaignId, lead::LeadState, lead_zones, outcome::Outcome, phone_number::PhoneNumber,
         settings::SchedulerSettings,
     },
     engine::{intake::IntakeReport, leasing::messages::GrantedLease},
@@ -17,6 +17,11 @@ use crate::{
         live_leases::LiveLeaseRow,
     },
 };
+
+/// The code of a campaign's state on the wire.
+fn shown_state(row: &CampaignRow) -> i32 {
+    i32::from(if row.completed { COMPLETED } else { row.state.code() })
+}
 
 /// The code of a state on the wire.
 pub fn state(state: LeadState) -> i32 {
@@ -37,7 +42,7 @@ pub fn campaign(row: &CampaignRow) -> pb::Campaign {
     pb::Campaign {
         campaign_id: row.id.to_string(),
         name: row.name.clone(),
-        state: i32::from(row.state.code()),
+        state: shown_state(row),
         rules: Some(rules::wire(&row.rules)),
         etag: row.etag.to_string(),
         generation: row.generation,
@@ -130,6 +135,9 @@ pub fn stats(row: &CampaignRow, gauge: &GaugeRow, now: chrono::DateTime<chrono::
         suppressed: gauge.blocked_total,
         next_due_at: gauge.next_due_at.map(timestamp),
         attempts: gauge.attempts,
+        state: shown_state(row),
+        due_soon: gauge.due_soon,
+        held: gauge.held,
         state_age: (now - row.state_since).to_std().ok().map(wire_duration),
         breaker_open_since: row.breaker.map(|breaker| timestamp(breaker.since)),
         breaker_next_probe_at: row.breaker.map(|breaker| timestamp(breaker.next_probe_at)),

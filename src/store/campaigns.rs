@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Store, StoreError};
 use crate::domain::{
-    campaign::{CampaignRules, CampaignState},
+    campaign::{CampaignRules, CampaignState, StateFilter},
     ids::{CampaignId, CampaignKey},
     lead::LeadState,
     outcome::Outcome,
@@ -52,6 +52,9 @@ pub struct CampaignRow {
     pub generation: i32,
     /// Its circuit breaker, if that is open.
     pub breaker: Option<OpenBreaker>,
+    /// It runs, and nobody is left to be called. Only for people: it was so when this was read.
+    #[serde(default)]
+    pub completed: bool,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it last changed.
@@ -66,7 +69,8 @@ impl CampaignRow {
 }
 
 const SELECT: &str = "select c.campaign_id, c.public_id, c.name, c.state, c.state_since, c.rules, c.rules_version, c.etag, \
-     c.breaker_open_since, c.next_probe_at, g.epoch, c.created_at, c.updated_at from campaign c join gauge g on g.campaign_id = c.campaign_id";
+     c.breaker_open_since, c.next_probe_at, g.epoch, case when c.state = 2 then campaign_is_complete(c.campaign_id) else false end as completed, \
+     c.created_at, c.updated_at from campaign c join gauge g on g.campaign_id = c.campaign_id";
 
 fn from_row(row: &Row) -> Result<CampaignRow, StoreError> {
     let state: i16 = row.try_get("state")?;
@@ -81,6 +85,7 @@ fn from_row(row: &Row) -> Result<CampaignRow, StoreError> {
         etag: row.try_get("etag")?,
         generation: row.try_get("epoch")?,
         breaker: breaker(row)?,
+        completed: row.try_get("completed")?,
         created_at: row.try_get("created_at")?,
         updated_at: row.try_get("updated_at")?,
     })
@@ -202,7 +207,7 @@ pub async fn set_state(client: &impl GenericClient, key: CampaignKey, state: Cam
 }
 
 /// What is counted for one campaign.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GaugeRow {
     /// Leads per state.
     pub counts: Vec<(LeadState, i64)>,
@@ -220,6 +225,10 @@ pub struct GaugeRow {
     pub epoch: i32,
     /// The first due row.
     pub next_due_at: Option<DateTime<Utc>>,
+    /// Leads that are due within five minutes, promises included; up to a thousand are looked at per lane.
+    pub due_soon: i64,
+    /// Promises without an instant, up to 10,000.
+    pub held: i64,
     /// Live leases with a permit.
     pub begun: i64,
     /// Of these, those past their deadline.
@@ -263,6 +272,8 @@ pub async fn gauge(client: &impl GenericClient, key: CampaignKey) -> Result<Gaug
         attempts: row.try_get("attempts")?,
         epoch: row.try_get("epoch")?,
         next_due_at: row.try_get("next_due_at")?,
+        due_soon: row.try_get("due_soon")?,
+        held: row.try_get("held")?,
         begun: row.try_get("begun")?,
         overdue: row.try_get("overdue")?,
         unbegun: row.try_get("unbegun")?,
@@ -303,17 +314,19 @@ impl Store {
     /// [`StoreError`].
     pub async fn campaigns(
         &self,
-        state: Option<CampaignState>,
+        filter: StateFilter,
         before: Option<CampaignKey>,
         limit: i64,
     ) -> Result<Vec<CampaignRow>, StoreError> {
         let client = self.client().await?;
         let sql = format!(
-            "{SELECT} where ($1::smallint is null or c.state = $1::smallint) and \
-             ($2::int is null or c.campaign_id < $2::int) order by c.campaign_id desc limit $3::bigint"
+            "select * from ({SELECT}) as c where ($1::smallint is null or c.state = $1::smallint) and \
+             ($2::int is null or c.campaign_id < $2::int) and ($4::boolean is null or c.completed = $4::boolean) \
+             order by c.campaign_id desc limit $3::bigint"
         );
         let statement = client.prepare_cached(&sql).await?;
-        let rows = client.query(&statement, &[&state.map(CampaignState::code), &before, &limit]).await?;
+        let state = filter.state.map(CampaignState::code);
+        let rows = client.query(&statement, &[&state, &before, &limit, &filter.completed]).await?;
         rows.iter().map(from_row).collect()
     }
 
@@ -322,7 +335,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn running_campaigns(&self) -> Result<Vec<CampaignRow>, StoreError> {
-        self.campaigns(Some(CampaignState::Running), None, 100_000).await
+        let client = self.client().await?;
+        // The engine does not ask who is complete: it offers leads, and there are none.
+        let sql = SELECT.replace("campaign_is_complete(c.campaign_id)", "false");
+        let statement = client.prepare_cached(&format!("{sql} where c.state = 2 order by c.campaign_id desc")).await?;
+        client.query(&statement, &[]).await?.iter().map(from_row).collect()
     }
 
     /// Reads the gauge of one campaign.

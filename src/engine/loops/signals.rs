@@ -202,6 +202,9 @@ async fn listen_once(engine: &Arc<Engine>) -> Result<(), StoreError> {
 }
 
 fn take(engine: &Arc<Engine>, signal: Signal) {
+    if let Signal::Campaign(key) | Signal::Work(key) | Signal::Due(key, _) = signal {
+        engine.news.tell(key);
+    }
     match signal {
         Signal::Campaign(key) => engine.reload(key),
         Signal::Due(key, at) => engine.tell(Event::Due(key, at)),

@@ -128,6 +128,11 @@ async fn check(life: &Life, database: &Database, seed: u64) {
     let facts = life.ledger().facts();
     let lost = ledger::lost_facts(&facts, &database.sql).await;
     assert!(lost.is_empty(), "seed {seed}: {lost:#?}");
+    let too_early = format!(
+        "select count(*) from (select distinct campaign_id {OPEN} and v.waiting_reason is distinct from 5) as o \
+         where campaign_is_complete(o.campaign_id)"
+    );
+    assert_eq!(database.count(&too_early).await, 0, "seed {seed}: complete, and somebody may yet be called");
     let streamed = stream_outcomes::until_final(&life.clients[0].0, database).await;
     let wrong = life.ledger().wrong_events(&streamed);
     assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}");
@@ -138,15 +143,23 @@ async fn check(life: &Life, database: &Database, seed: u64) {
     assert_eq!(database.count(undecided).await, 0, "seed {seed}: what was said does not decide");
 }
 
+/// Leads that may yet be called.
+const OPEN: &str = "from lead_view v join campaign c using (campaign_id) where not v.blocked and (v.state in (2, 3, 8) \
+     or v.attempts < c.max_attempts and (v.state = 1 or v.state in (6, 7) and v.last_outcome not in (10, 11)))";
+
 /// With time and dialers enough every lead that may be called is called: none was lost on the way.
 async fn drain(world: &mut World, life: &Life, seed: u64) {
     operators::open_all(life, &mut world.campaigns, &mut world.scheduler).await;
-    const OPEN: &str = "from lead_view v join campaign c using (campaign_id) where not v.blocked and (v.state in (2, 3, 8) \
-         or v.attempts < c.max_attempts and (v.state = 1 or v.state in (6, 7) and v.last_outcome not in (10, 11)))";
     for _ in 0..25 {
         world.advance(Duration::from_secs(24 * 3600)).await;
         dialers::call_all(life, world).await;
         if world.database.count(&format!("select count(*) {OPEN}")).await == 0 {
+            let incomplete = "select count(*) from campaign c where not campaign_is_complete(c.campaign_id)";
+            assert_eq!(
+                world.database.count(incomplete).await,
+                0,
+                "seed {seed}: nobody is left, and it is not complete"
+            );
             return;
         }
     }

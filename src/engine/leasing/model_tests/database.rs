@@ -80,6 +80,7 @@ fn campaign(key: CampaignKey) -> CampaignRow {
         rules: CampaignRules { default_time_zone: Some("UTC".to_owned()), ..CampaignRules::default() },
         rules_version: 1,
         etag: 1,
+        completed: false,
         generation: 0,
         breaker: None,
         created_at: DateTime::UNIX_EPOCH,

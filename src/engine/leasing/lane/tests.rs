@@ -16,6 +16,7 @@ fn row(rules: CampaignRules, rules_version: i32) -> Arc<CampaignRow> {
         rules_version,
         etag: 1,
         breaker: None,
+        completed: false,
         generation: 0,
         created_at: DateTime::UNIX_EPOCH,
         updated_at: DateTime::UNIX_EPOCH,

@@ -62,6 +62,8 @@ pub fn show(campaign: &Campaign, format: Format) -> Result<(), Error> {
         ("attempts", rules.max_attempts.unwrap_or_default().to_string()),
         ("calls at once", concurrency),
         ("calls per second", views::rate(rules.max_calls_per_second, "only the engine's limit")),
+        ("weight", rules.weight.unwrap_or_default().to_string()),
+        ("guaranteed at once", rules.min_concurrency.unwrap_or_default().to_string()),
         ("retries", retries.collect::<Vec<_>>().join("\n")),
         ("begin within", views::length(rules.begin_within).unwrap_or_default()),
         ("max duration", views::length(rules.max_duration).unwrap_or_default()),

@@ -49,6 +49,14 @@ pub struct RulesArgs {
     /// Delays before the next attempt after an outcome, as NO_ANSWER=2h,4h; with the most times in a row that are
     /// retried at all, as BUSY=5m,15m/3; repeat for more outcomes
     #[arg(long, value_name = "OUTCOME=DELAYS[/LIMIT]")]
+    /// Share of the slots among campaigns that have work [default: 1]
+    #[arg(long, value_name = "N")]
+    pub weight: Option<i32>,
+    /// Calls of this campaign at once that come before the shares of others [default: 0]
+    #[arg(long, value_name = "N")]
+    pub min_concurrency: Option<i32>,
+    /// Delays before the next attempt after an outcome, as NO_ANSWER=2h,4h; repeat for more outcomes
+    #[arg(long, value_name = "OUTCOME=DELAYS")]
     pub retry: Vec<Retry>,
     /// How long a lease may wait for its permit, as 30s
     #[arg(long, value_name = "DURATION", value_parser = duration)]
@@ -74,6 +82,8 @@ impl RulesArgs {
             ("max_attempts", self.max_attempts.is_some()),
             ("max_concurrency", self.max_concurrency.is_some()),
             ("max_calls_per_second", self.max_calls_per_second.is_some()),
+            ("weight", self.weight.is_some()),
+            ("min_concurrency", self.min_concurrency.is_some()),
             ("retry_rules", !self.retry.is_empty()),
             ("begin_within", self.begin_within.is_some()),
             ("max_duration", self.max_duration.is_some()),
@@ -94,6 +104,8 @@ impl RulesArgs {
             max_attempts: self.max_attempts,
             max_concurrency: self.max_concurrency,
             max_calls_per_second: self.max_calls_per_second,
+            weight: self.weight,
+            min_concurrency: self.min_concurrency,
             retry_rules: self.retry.into_iter().map(|retry| retry.0).collect(),
             begin_within: self.begin_within,
             max_duration: self.max_duration,
@@ -120,6 +132,8 @@ pub enum RuleName {
     MaxAttempts,
     MaxConcurrency,
     MaxCallsPerSecond,
+    Weight,
+    MinConcurrency,
     RetryRules,
     BeginWithin,
     MaxDuration,

@@ -86,6 +86,8 @@ pub fn campaign(campaign: &Campaign) -> Value {
             "max_attempts": rules.max_attempts,
             "max_concurrency": rules.max_concurrency,
             "max_calls_per_second": rules.max_calls_per_second,
+            "weight": rules.weight,
+            "min_concurrency": rules.min_concurrency,
             "retry_rules": retries.collect::<Vec<_>>(),
             "begin_within": length(rules.begin_within),
             "max_duration": length(rules.max_duration),

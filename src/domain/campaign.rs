@@ -85,6 +85,8 @@ pub const MAX_ATTEMPTS: std::ops::RangeInclusive<i32> = 1..=100;
 pub const MAX_CONCURRENCY: std::ops::RangeInclusive<i32> = 0..=1_000_000;
 /// Permits per second of one campaign, and of the engine: bounds.
 pub const CALLS_PER_SECOND: std::ops::RangeInclusive<f64> = 0.01..=10_000.0;
+/// A campaign's share of the slots: bounds.
+pub const WEIGHT: std::ops::RangeInclusive<i32> = 1..=1_000;
 /// How long a lease may wait for its permit: bounds.
 pub const BEGIN_WITHIN: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
 /// How long a begun call may last: bounds.
@@ -112,6 +114,10 @@ pub struct CampaignRules {
     pub max_concurrency: Option<i32>,
     /// Permits per second of this campaign; none: bounded by the engine's alone.
     pub max_calls_per_second: Option<f64>,
+    /// Its share of the slots among campaigns that have work, default 1.
+    pub weight: i32,
+    /// Live leases that come before the shares of others, default 0; at most `max_concurrency`.
+    pub min_concurrency: i32,
     /// Delays per outcome.
     pub retry_policy: RetryPolicy,
     /// How long a lease may wait for its permit, default 30 s.
@@ -151,6 +157,8 @@ impl Default for CampaignRules {
             max_attempts: 3,
             max_concurrency: None,
             max_calls_per_second: None,
+            weight: 1,
+            min_concurrency: 0,
             retry_policy: RetryPolicy::default(),
             begin_within: Duration::from_secs(30),
             max_duration: Duration::from_secs(3600),
@@ -162,5 +170,12 @@ impl Default for CampaignRules {
             breaker_after: 20,
             breaker_probe_interval: Duration::from_secs(60),
         }
+    }
+}
+
+impl CampaignRules {
+    /// Whether the guaranteed minimum fits under the campaign's own cap.
+    pub fn minimum_fits(&self) -> bool {
+        self.max_concurrency.is_none_or(|cap| self.min_concurrency <= cap)
     }
 }

@@ -8,6 +8,7 @@ pub mod calling_span;
 pub mod campaign;
 pub mod holidays;
 pub mod hour_presets;
+pub mod fair_share;
 pub mod ids;
 pub mod lead;
 pub mod lead_zones;

@@ -42,6 +42,10 @@ pub struct CampaignChange {
     /// See [`CampaignRules`].
     pub max_calls_per_second: Option<Option<f64>>,
     /// See [`CampaignRules`].
+    pub weight: Option<i32>,
+    /// See [`CampaignRules`].
+    pub min_concurrency: Option<i32>,
+    /// See [`CampaignRules`].
     pub retry_policy: Option<RetryPolicy>,
     /// See [`CampaignRules`].
     pub begin_within: Option<Duration>,
@@ -73,6 +77,8 @@ impl CampaignChange {
             max_attempts: self.max_attempts.unwrap_or(rules.max_attempts),
             max_concurrency: self.max_concurrency.unwrap_or(rules.max_concurrency),
             max_calls_per_second: self.max_calls_per_second.unwrap_or(rules.max_calls_per_second),
+            weight: self.weight.unwrap_or(rules.weight),
+            min_concurrency: self.min_concurrency.unwrap_or(rules.min_concurrency),
             retry_policy: self.retry_policy.unwrap_or_else(|| rules.retry_policy.clone()),
             begin_within: self.begin_within.unwrap_or(rules.begin_within),
             max_duration: self.max_duration.unwrap_or(rules.max_duration),
@@ -112,12 +118,11 @@ pub(super) fn refuse_archived(campaign: &CampaignRow) -> Result<(), EngineError>
 /// # Errors
 /// [`EngineError::BadInput`].
 fn refuse_contradiction(rules: &CampaignRules) -> Result<(), EngineError> {
-    match (rules.start_date, rules.end_date) {
-        (Some(start), Some(end)) if end < start => {
-            Err(EngineError::BadInput { field: "rules.end_date", rule: "must not be before rules.start_date" })
-        }
-        _ => Ok(()),
+    let refuse = |field, rule| Err(EngineError::BadInput { field, rule });
+    if rules.start_date.zip(rules.end_date).is_some_and(|(start, end)| end < start) {
+        return refuse("rules.end_date", "must not be before rules.start_date");
     }
+    if rules.minimum_fits() { Ok(()) } else { refuse("rules.min_concurrency", "must be at most max_concurrency") }
 }
 
 impl Engine {

@@ -13,7 +13,7 @@ use crate::{
         calling_span::{CallingSpan, WeekdaySet, format_clock, parse_clock},
         campaign::{
             BEGIN_WITHIN, BREAKER_AFTER, BREAKER_PROBE_INTERVAL, CampaignRules, MAX_ATTEMPTS, MAX_CONCURRENCY,
-            MAX_DURATION,
+            MAX_DURATION, WEIGHT,
         },
         outcome::Outcome,
         phone_number::is_known_region,
@@ -123,6 +123,10 @@ fn change(rules: &pb::CampaignRules, bad: &mut Violations) -> CampaignChange {
         convert::number(given, &MAX_ATTEMPTS, "rules.max_attempts", bad)
     });
     let cap = rules.max_concurrency.map(|given| convert::number(given, &MAX_CONCURRENCY, "rules.max_concurrency", bad));
+    let weight = rules.weight.map_or(defaults.weight, |given| convert::number(given, &WEIGHT, "rules.weight", bad));
+    let minimum = rules.min_concurrency.map_or(defaults.min_concurrency, |given| {
+        convert::number(given, &MAX_CONCURRENCY, "rules.min_concurrency", bad)
+    });
     let begin_within = rules.begin_within.map_or(Some(defaults.begin_within), |given| {
         convert::duration(given, &BEGIN_WITHIN, "rules.begin_within", bad)
     });
@@ -143,6 +147,8 @@ fn change(rules: &pb::CampaignRules, bad: &mut Violations) -> CampaignChange {
         max_attempts: i16::try_from(attempts).ok(),
         max_concurrency: Some(cap),
         max_calls_per_second: Some(convert::call_rate(rules.max_calls_per_second, "rules.max_calls_per_second", bad)),
+        weight: Some(weight),
+        min_concurrency: Some(minimum),
         retry_policy: retries(&rules.retry_rules, bad),
         begin_within,
         max_duration,
@@ -179,6 +185,8 @@ pub fn masked_change(request: &pb::UpdateCampaignRequest, bad: &mut Violations) 
             "rules.max_attempts" => masked.max_attempts = given.max_attempts,
             "rules.max_concurrency" => masked.max_concurrency = given.max_concurrency,
             "rules.max_calls_per_second" => masked.max_calls_per_second = given.max_calls_per_second,
+            "rules.weight" => masked.weight = given.weight,
+            "rules.min_concurrency" => masked.min_concurrency = given.min_concurrency,
             "rules.retry_rules" => masked.retry_policy.clone_from(&given.retry_policy),
             "rules.begin_within" => masked.begin_within = given.begin_within,
             "rules.max_duration" => masked.max_duration = given.max_duration,
@@ -227,6 +235,8 @@ pub fn wire(rules: &CampaignRules) -> pb::CampaignRules {
         max_attempts: Some(i32::from(rules.max_attempts)),
         max_concurrency: rules.max_concurrency,
         max_calls_per_second: rules.max_calls_per_second,
+        weight: Some(rules.weight),
+        min_concurrency: Some(rules.min_concurrency),
         retry_rules: retry_rules.collect(),
         begin_within: Some(wire_duration(rules.begin_within)),
         max_duration: Some(wire_duration(rules.max_duration)),

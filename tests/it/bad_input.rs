@@ -278,6 +278,14 @@ async fn numbers_out_of_bounds_are_refused() {
         let rules = pb::CampaignRules { retry_rules: vec![rule], ..rules() };
         bad!(world.campaigns, create_campaign, new_campaign(rules), "rules.retry_rules[0].limit");
     }
+    for value in [0, -1, 1_001] {
+        let rules = pb::CampaignRules { weight: Some(value), ..rules() };
+        bad!(world.campaigns, create_campaign, new_campaign(rules), "rules.weight");
+    }
+    for (minimum, cap) in [(-1, None), (1_000_001, None), (3, Some(2))] {
+        let rules = pb::CampaignRules { min_concurrency: Some(minimum), max_concurrency: cap, ..rules() };
+        bad!(world.campaigns, create_campaign, new_campaign(rules), "rules.min_concurrency");
+    }
     for value in [-1, 1_000_001] {
         let rules = pb::CampaignRules { max_concurrency: Some(value), ..rules() };
         bad!(world.campaigns, create_campaign, new_campaign(rules), "rules.max_concurrency");

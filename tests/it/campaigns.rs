@@ -34,6 +34,7 @@ async fn a_new_campaign_is_a_draft_with_every_default_filled_in() {
     assert_eq!((created.name.as_str(), created.state(), created.generation), ("spring", CampaignState::Draft, 0));
     let filled = created.rules.clone().unwrap();
     assert_eq!((filled.max_attempts, filled.max_concurrency), (Some(3), None));
+    assert_eq!((filled.weight, filled.min_concurrency), (Some(1), Some(0)));
     assert_eq!((filled.begin_within, filled.max_duration), (seconds(30), seconds(3600)));
     assert_eq!(filled.calling_hours, Some(hours("08:00", "21:00")));
     assert_eq!(filled.retry_rules.len(), 7);
@@ -96,6 +97,19 @@ async fn an_update_changes_what_its_mask_names_and_nothing_else() {
     };
     let renamed = world.campaigns.update_campaign(request).await.unwrap().into_inner().campaign.unwrap();
     assert_eq!((renamed.name.as_str(), renamed.rules.unwrap().max_concurrency), ("renamed", None));
+    let shares = pb::CampaignRules { weight: Some(5), min_concurrency: Some(2), ..Default::default() };
+    world.change(&campaign, "rules.weight", shares.clone()).await;
+    world.change(&campaign, "rules.min_concurrency", shares).await;
+    let cap = pb::CampaignRules { max_concurrency: Some(1), ..Default::default() };
+    let request = pb::UpdateCampaignRequest {
+        campaign_id: campaign.clone(),
+        rules: Some(cap),
+        update_mask: mask(&["rules.max_concurrency"]),
+        ..Default::default()
+    };
+    refusal(world.campaigns.update_campaign(request).await).is_bad_input(&["rules.min_concurrency"]);
+    let shared = world.read(&campaign).await.rules.unwrap();
+    assert_eq!((shared.weight, shared.min_concurrency, shared.max_concurrency), (Some(5), Some(2), None));
     for paths in [&["state"] as &[&str], &[]] {
         let request =
             pb::UpdateCampaignRequest { campaign_id: campaign.clone(), update_mask: mask(paths), ..Default::default() };

@@ -193,7 +193,15 @@ create table due (
 create table replica (
     replica_id int generated always as identity primary key,
     started_at timestamptz not null,
-    expires_at timestamptz not null
+    expires_at timestamptz not null,
+    -- What it holds and wants, one place per campaign, told each second while there are others: leases; whether it has
+    -- work and dialers for it; whether only the engine's cap keeps it from leasing; due promises among what waits.
+    told_at    timestamptz not null default '-infinity',
+    campaigns  int[] not null default '{}',
+    held       int[] not null default '{}',
+    working    boolean[] not null default '{}',
+    starved    boolean[] not null default '{}',
+    promised   int[] not null default '{}'
 ) with (fillfactor = 50);
 
 create table dialer_session (

@@ -174,6 +174,12 @@ impl Default for CampaignRules {
 }
 
 impl CampaignRules {
+    /// Whether the same leads may be called under both: shares do not matter for that.
+    pub fn allow_the_same(&self, other: &CampaignRules) -> bool {
+        let other = CampaignRules { weight: self.weight, min_concurrency: self.min_concurrency, ..other.clone() };
+        *self == other
+    }
+
     /// Whether the guaranteed minimum fits under the campaign's own cap.
     pub fn minimum_fits(&self) -> bool {
         self.max_concurrency.is_none_or(|cap| self.min_concurrency <= cap)

@@ -150,7 +150,8 @@ impl Engine {
         Ok(done.answer)
     }
 
-    /// Changes name and rules. New rules send the buffer back and revoke leases without a permit.
+    /// Changes name and rules. New rules, but for shares, send the buffer back and
+    /// revoke leases without a permit.
     ///
     /// # Errors
     /// [`EngineError::CampaignNotFound`], [`EngineError::StaleEtag`], [`EngineError::CampaignState`],
@@ -176,7 +177,7 @@ impl Engine {
                     let rules = change.apply(&before.rules);
                     refuse_contradiction(&rules)?;
                     let mut revoked = Vec::new();
-                    if rules != before.rules {
+                    if !rules.allow_the_same(&before.rules) {
                         revoked = changes::recall(tx, key).await?;
                         changes::recheck_hours(tx, key).await?;
                         let beyond = rules.retry_policy.goes_beyond(&before.rules.retry_policy);

@@ -11,7 +11,10 @@ use super::{
     },
     loops::signals::Signal,
 };
-use crate::domain::ids::{CampaignId, CampaignKey, LeaseId, SessionId, StreamNumber};
+use crate::{
+    domain::ids::{CampaignId, CampaignKey, LeaseId, SessionId, StreamNumber},
+    store::sessions::Hand,
+};
 
 /// Messages that may wait for a dialer to read; one that falls behind further is deaf.
 const OUTBOX_MAX: usize = 256;
@@ -128,6 +131,16 @@ impl Engine {
         let engine = Arc::clone(self);
         self.ask_aside(async move {
             if let Err(error) = engine.store.note_slots(engine.replica(), &sessions, &slots).await {
+                engine.outage.note(&error);
+            }
+        });
+    }
+
+    /// Notes, aside, what this replica holds and wants: for the shares of campaigns on the others.
+    pub(crate) fn note_hand(self: &Arc<Self>, hand: Vec<Hand>) {
+        let engine = Arc::clone(self);
+        self.ask_aside(async move {
+            if let Err(error) = engine.store.note_hand(engine.replica(), &hand).await {
                 engine.outage.note(&error);
             }
         });

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Store, StoreError};
-use crate::domain::ids::{ReplicaId, SessionId, StreamNumber};
+use crate::domain::ids::{CampaignKey, ReplicaId, SessionId, StreamNumber};
 
 /// How the whole engine stands: sessions, slots and replicas alive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,6 +22,21 @@ pub struct Presence {
     pub begun: i64,
     /// READY leads.
     pub ready: i64,
+}
+
+/// What a replica, or several together, holds and wants of one campaign.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Hand {
+    /// The campaign.
+    pub campaign: CampaignKey,
+    /// Live leases of its sessions.
+    pub held: i32,
+    /// It has work and dialers for it.
+    pub working: bool,
+    /// It has leads and free slots, and only the engine's cap keeps them apart.
+    pub starved: bool,
+    /// Due promises among what waits.
+    pub promised: i32,
 }
 
 impl Store {
@@ -124,6 +139,43 @@ impl Store {
             .await?;
         client.execute(&statement, &[&replica, &sessions, &slots]).await?;
         Ok(())
+    }
+
+    /// Notes what this replica holds and wants.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn note_hand(&self, replica: ReplicaId, hand: &[Hand]) -> Result<(), StoreError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(include_str!("sql/hand_note.sql")).await?;
+        let campaigns: Vec<CampaignKey> = hand.iter().map(|one| one.campaign).collect();
+        let held: Vec<i32> = hand.iter().map(|one| one.held).collect();
+        let working: Vec<bool> = hand.iter().map(|one| one.working).collect();
+        let starved: Vec<bool> = hand.iter().map(|one| one.starved).collect();
+        let promised: Vec<i32> = hand.iter().map(|one| one.promised).collect();
+        client.execute(&statement, &[&replica, &campaigns, &held, &working, &starved, &promised]).await?;
+        Ok(())
+    }
+
+    /// What the other live replicas together hold and want, by campaign.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn hands(&self, here: ReplicaId) -> Result<Vec<Hand>, StoreError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(include_str!("sql/hands.sql")).await?;
+        let rows = client.query(&statement, &[&here]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Hand {
+                    campaign: row.try_get("campaign_id")?,
+                    held: row.try_get("held")?,
+                    working: row.try_get("working")?,
+                    starved: row.try_get("starved")?,
+                    promised: row.try_get("promised")?,
+                })
+            })
+            .collect()
     }
 
     /// Closes a session whose newest stream is this one. `false`: a later stream has it, or it is closed.

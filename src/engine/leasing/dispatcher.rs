@@ -30,7 +30,7 @@ use crate::{
         campaigns::CampaignRow,
         leases::GrantVerdict,
         queue::{QueuedLead, Refill, waiting},
-        sessions::Presence,
+        sessions::{Hand, Presence},
     },
 };
 
@@ -202,7 +202,7 @@ impl Dispatcher {
                 self.engine.find_lost_streams(self.floor.streams());
             }
             Event::Survey(survey) => self.survey(*survey),
-            Event::Presence(presence) => self.presence(presence),
+            Event::Presence(presence, hands) => self.presence(presence, hands, now),
             Event::Fenced => {
                 let effects = self.floor.fenced();
                 self.apply(effects);
@@ -272,13 +272,17 @@ impl Dispatcher {
         self.floor.wake_all();
     }
 
-    fn presence(&mut self, presence: Presence) {
+    fn presence(&mut self, presence: Presence, hands: Vec<Hand>, now: Moment) {
         self.floor.slots_elsewhere = usize::try_from(presence.slots_elsewhere).unwrap_or(0);
         let (sessions, slots) = self.floor.slots();
         let mine: i64 = slots.iter().map(|slots| i64::from(*slots)).sum();
         // Compared with what is stored: a note that failed is made again.
         if mine != presence.slots - presence.slots_elsewhere {
             self.engine.note_slots(sessions, slots);
+        }
+        self.floor.hands(hands);
+        if presence.replicas > 1 {
+            self.engine.note_hand(self.floor.hand(now));
         }
     }
 

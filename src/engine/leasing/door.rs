@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    floor::{Floor, Held, Receipt},
+    floor::Floor,
+    ledger::{Held, Receipt},
     messages::{Effect, Ending, Message, Moment, RevokeReason},
     session::Session,
 };
@@ -44,7 +45,7 @@ impl Floor {
         let pending = before.as_ref().map_or(0, |session| session.pending);
         let mut leases: HashMap<LeaseId, bool> = HashMap::new();
         for lease in before.into_iter().flat_map(|session| session.held) {
-            leases.insert(lease, self.ledger.get(&lease).is_some_and(|held| held.begun));
+            leases.insert(lease, self.ledger.get(lease).is_some_and(|held| held.begun));
         }
         let live: HashSet<LeaseId> = own.iter().map(|own| own.lease).collect();
         for OwnLease { lease, campaign, begun } in own {
@@ -59,7 +60,7 @@ impl Floor {
             .map(|(lease, _)| *lease)
             .collect();
         for lease in &unknown {
-            if let Some(held) = self.ledger.get_mut(lease) {
+            if let Some(held) = self.ledger.get_mut(*lease) {
                 held.receipt = Receipt::Settled;
             }
         }
@@ -126,7 +127,7 @@ impl Floor {
     /// A session is over here. Returns what it held without a permit: that goes back, unless another stream has it now.
     pub fn closed(&mut self, id: SessionId) -> Vec<LeaseId> {
         let Some(session) = self.sessions.remove(&id) else { return Vec::new() };
-        session.held.into_iter().filter(|lease| self.ledger.remove(lease).is_some_and(|held| !held.begun)).collect()
+        session.held.into_iter().filter(|lease| self.ledger.remove(*lease).is_some_and(|held| !held.begun)).collect()
     }
 
     /// This replica is leaving: everybody is told to go elsewhere, and whoever holds nothing need not wait.

@@ -24,7 +24,7 @@ use crate::{
         campaigns::CampaignRow,
         leases::GrantVerdict,
         queue::{QueuedLead, Refill},
-        sessions::Presence,
+        sessions::{Hand, Presence},
     },
 };
 
@@ -138,8 +138,8 @@ pub enum Event {
     Survey(Box<Survey>),
     /// Compare the ledger with the database: news of an end may have been lost.
     Reconcile,
-    /// Who is there.
-    Presence(Presence),
+    /// Who is there, and what other replicas hold and want.
+    Presence(Presence, Vec<Hand>),
     /// This replica was taken for dead.
     Fenced,
     /// READY leads that memory does not know.

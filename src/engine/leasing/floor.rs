@@ -10,46 +10,24 @@ use tokio::time::Instant;
 
 use super::{
     lane::{Lane, Room},
+    ledger::{Ledger, Receipt},
     messages::{Effect, Ending, Message, Moment, RevokeReason, ThrottleReason},
-    plan::park,
     session::Session,
 };
 use crate::{
     domain::{
         campaign::CampaignState,
+        fair_share::CallLength,
         ids::{CampaignKey, LeaseId, SessionId, StreamNumber},
         settings::SchedulerSettings,
     },
-    store::{
-        leases::GrantItem,
-        queue::{QueuedLead, waiting},
-    },
+    store::{leases::GrantItem, queue::QueuedLead},
 };
 
 /// How long a session that does not confirm receipts gets no more grants.
 const MUTED_FOR: Duration = Duration::from_secs(10);
 /// Between two ticks at most this much counts as served: a process that slept longer served nobody.
 const TICK_MAX: Duration = Duration::from_millis(500);
-
-/// A dialer's receipt of a lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Receipt {
-    /// Awaited from the next tick on.
-    Awaited,
-    /// Missed at this instant of served time.
-    Due(Duration),
-    /// Here, or nobody waits for it any more.
-    Settled,
-}
-
-/// A lease in the ledger.
-#[derive(Debug)]
-pub(super) struct Held {
-    pub(super) session: SessionId,
-    pub(super) campaign: CampaignKey,
-    pub(super) receipt: Receipt,
-    pub(super) begun: bool,
-}
 
 /// A lead on its way to a lease.
 pub struct Planned {
@@ -69,7 +47,12 @@ pub struct Floor {
     pub slots_elsewhere: usize,
     pub(super) lanes: BTreeMap<CampaignKey, Lane>,
     pub(super) sessions: HashMap<SessionId, Session>,
-    pub(super) ledger: HashMap<LeaseId, Held>,
+    pub(super) ledger: Ledger,
+    /// How long calls last here, and how many ended since the last tick.
+    pub(super) calls: CallLength,
+    pub(super) ended: usize,
+    /// How many slots others hold for one that is held here.
+    pub(super) mirror: f64,
     /// Of grants without an answer: they may live, and take the slots of these sessions until they are taken back.
     pub(super) doubtful: HashMap<LeaseId, SessionId>,
     pub(super) room: Room,
@@ -89,7 +72,10 @@ impl Floor {
             slots_elsewhere: 0,
             lanes: BTreeMap::new(),
             sessions: HashMap::new(),
-            ledger: HashMap::new(),
+            ledger: Ledger::default(),
+            calls: CallLength::default(),
+            ended: 0,
+            mirror: 0.0,
             doubtful: HashMap::new(),
             room: Room::default(),
             rotation: 0,
@@ -111,12 +97,12 @@ impl Floor {
 
     /// Every lease in the ledger.
     pub fn leases(&self) -> Vec<LeaseId> {
-        self.ledger.keys().copied().collect()
+        self.ledger.ids().collect()
     }
 
     /// Whether a lease is in the ledger.
     pub fn holds(&self, lease: LeaseId) -> bool {
-        self.ledger.contains_key(&lease)
+        self.ledger.get(lease).is_some()
     }
 
     /// Something was heard from a session.
@@ -148,7 +134,7 @@ impl Floor {
     /// Leases were received; a permit counts as a receipt.
     pub fn received(&mut self, leases: &[LeaseId], begun: bool) {
         for lease in leases {
-            if let Some(held) = self.ledger.get_mut(lease) {
+            if let Some(held) = self.ledger.get_mut(*lease) {
                 held.receipt = Receipt::Settled;
                 held.begun |= begun;
                 if let Some(session) = self.sessions.get_mut(&held.session) {
@@ -168,7 +154,8 @@ impl Floor {
     /// A lease is over. With a reason its dialer is told.
     pub fn ended(&mut self, lease: LeaseId, reason: Option<RevokeReason>) -> Vec<Effect> {
         self.room.one_more();
-        let held = self.ledger.remove(&lease);
+        let held = self.ledger.remove(lease);
+        self.ended += usize::from(held.is_some());
         for (key, lane) in &mut self.lanes {
             // A lease that is not on the ledger any more may have been any campaign's.
             if held.as_ref().is_none_or(|held| held.campaign == *key) {
@@ -226,7 +213,7 @@ impl Floor {
             }
         }
         let mut unreceived = Vec::new();
-        for (lease, held) in &mut self.ledger {
+        for (lease, held) in self.ledger.iter_mut() {
             match held.receipt {
                 Receipt::Awaited => held.receipt = Receipt::Due(self.served + self.settings.receipt_within),
                 Receipt::Due(at) if at <= self.served => {
@@ -242,6 +229,7 @@ impl Floor {
         if !unreceived.is_empty() {
             effects.push(Effect::Release(unreceived, Some(RevokeReason::NotReceived)));
         }
+        self.account(passed.min(TICK_MAX).as_secs_f64());
         effects.extend(self.throttle(now));
         effects
     }
@@ -251,50 +239,6 @@ impl Floor {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.told_at = now.mono;
         }
-    }
-
-    /// This replica's part of the engine's cap, by its slots among all.
-    fn cap_share(&self) -> usize {
-        let mine: usize = self.sessions.values().map(|session| session.slots).sum();
-        let cap = usize::try_from(self.settings.max_concurrency).unwrap_or(0);
-        (cap * mine).div_ceil((mine + self.slots_elsewhere).max(1))
-    }
-
-    /// Which lanes to fill now, and buffers to send back because nobody wants them any more.
-    pub fn refills(&mut self, now: Moment) -> Vec<Effect> {
-        let factor = usize::try_from(self.settings.buffer_factor).unwrap_or(1);
-        let step = usize::try_from(self.settings.batch_size).unwrap_or(1);
-        let share = self.cap_share();
-        let mut effects = Vec::new();
-        for (key, lane) in &mut self.lanes {
-            if lane.more_promises && lane.promises.is_empty() {
-                lane.more_promises = false;
-                effects.push(Effect::Peek(*key));
-            }
-            let mut slots = 0;
-            let mut demand = 0;
-            for session in
-                self.sessions.values().filter(|session| session.serves(*key) && !session.draining && !session.moved)
-            {
-                slots += session.slots;
-                demand += session.free(self.served, 0);
-            }
-            let cap = lane.campaign.rules.max_concurrency.map_or(usize::MAX, |cap| usize::try_from(cap).unwrap_or(0));
-            let room = share.min(cap);
-            let target = factor * slots.min(room);
-            // Where a cap decides, leads on their way to a lease come back.
-            let there = lane.buffer.len() + if slots > room { lane.planned } else { 0 };
-            if lane.campaign.state == CampaignState::Running && target > 0 {
-                if let Some((want, scan)) = lane.want(there, target, demand.min(target), step, now.wall) {
-                    effects.push(Effect::Refill(*key, want, scan));
-                }
-            } else if target == 0 && !lane.buffer.is_empty() {
-                let leads = std::mem::take(&mut lane.buffer);
-                let back = leads.values().map(|lead| park(lead, Some(now.wall), waiting::BACK_OFF)).collect();
-                effects.push(Effect::Park(back));
-            }
-        }
-        effects
     }
 
     fn throttle(&mut self, now: Moment) -> Vec<Effect> {

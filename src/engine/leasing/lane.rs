@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::shares::Share;
 use crate::{
     domain::{
         calling_calendar::{CallingCalendar, OpenWindow},
@@ -30,6 +31,8 @@ const BROKEN_WAIT: TimeDelta = TimeDelta::seconds(1);
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Room {
     left: Option<usize>,
+    /// Of it, what leases that ended have made, and not a guess.
+    counted: usize,
     /// The cap was met, and nothing was granted since.
     met: bool,
 }
@@ -41,12 +44,14 @@ impl Room {
     /// The cap is met.
     pub fn met(&mut self) {
         self.left = Some(0);
+        self.counted = 0;
         self.met = true;
     }
 
     /// A lease has ended.
     pub fn one_more(&mut self) {
         self.left = self.left.map(|room| room + 1);
+        self.counted += usize::from(self.is_known());
     }
 
     /// A lease was granted.
@@ -62,11 +67,22 @@ impl Room {
     /// Leases are asked for.
     pub fn used(&mut self, leases: usize) {
         self.left = self.left.map(|room| room.saturating_sub(leases));
+        self.counted = self.counted.saturating_sub(leases);
     }
 
     /// There may be room that we do not know of.
     pub fn probe(&mut self) {
         self.left = self.left.map(|room| room.max(Self::PROBE));
+    }
+
+    /// Whether the cap was met, so that room is counted.
+    fn is_known(&self) -> bool {
+        self.left.is_some()
+    }
+
+    /// Room that leases which ended here have made.
+    pub fn counted(&self) -> usize {
+        self.counted
     }
 
     /// Whether there is none.
@@ -120,6 +136,8 @@ pub struct Lane {
     pub room: Room,
     /// The circuit breaker is open, as far as this replica knows: nothing is asked for before this instant, and then one lead.
     broken_until: Option<DateTime<Utc>>,
+    /// Its share of the slots.
+    pub(super) share: Share,
     /// Leads of the buffer on their way to a lease.
     pub planned: usize,
     /// A refill is under way.
@@ -149,6 +167,7 @@ impl Lane {
             more_promises: false,
             room: Room::default(),
             broken_until: None,
+            share: Share::default(),
             planned: 0,
             refilling: false,
             exhausted: false,
@@ -254,6 +273,12 @@ impl Lane {
             opens: self.windows.iter().map(|window| window.map(|w| w.opens_at)).collect(),
             closes: self.windows.iter().map(|window| window.map(|w| w.closes_at)).collect(),
         }
+    }
+
+    /// Whether there are leads, or may be.
+    pub fn has_work(&self) -> bool {
+        self.campaign.state == CampaignState::Running
+            && (!self.buffer.is_empty() || self.planned > 0 || self.refilling || !self.exhausted)
     }
 
     /// How many leads to ask for, to hold `target` with those that are there; `demand` of them are wanted at once. `step` is

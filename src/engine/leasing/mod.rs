@@ -1,4 +1,4 @@
-//! Leasing on one replica: the sans-IO core (`floor`, `door`, `lane`, `plan`) and the loop that feeds it (`dispatcher`,
+//! Leasing on one replica: the sans-IO core (`floor`, `door`, `ledger`, `lane`, `refills`, `shares`, `plan`) and the loop that feeds it (`dispatcher`,
 //! `effects`).
 
 pub mod dispatcher;
@@ -7,9 +7,12 @@ mod effects;
 pub mod events;
 pub mod floor;
 pub mod lane;
+mod ledger;
 pub mod messages;
 mod plan;
+mod refills;
 mod session;
+mod shares;
 
 #[cfg(test)]
 mod model_tests;

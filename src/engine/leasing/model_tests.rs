@@ -5,6 +5,8 @@ mod boundary_tests;
 mod database;
 mod jobs;
 mod promises;
+mod share_tests;
+mod sharing;
 mod steps;
 mod world;
 
@@ -25,9 +27,12 @@ use super::{
     events::Event,
     messages::{Message, RevokeReason},
 };
-use crate::domain::{
-    campaign::CampaignState,
-    ids::{LeaseId, SessionId, StreamNumber},
+use crate::{
+    domain::{
+        campaign::CampaignState,
+        ids::{LeaseId, SessionId, StreamNumber},
+    },
+    store::sessions::Hand,
 };
 
 fn session(who: u8) -> SessionId {
@@ -155,6 +160,12 @@ impl Play {
                 self.world.ask(Job::Release(overdue, Some(RevokeReason::NotBegun)));
             }
             Step::Reconcile => self.reconcile(),
+            Step::Others { held, starved, promised } => self.others(held, starved, promised.into()),
+            Step::Share { campaign, weight, minimum } => self.change(key(campaign), |row| {
+                row.rules.weight = weight.into();
+                row.rules.min_concurrency = minimum.into();
+                row.rules_version += 1;
+            }),
             Step::Fence => {
                 self.world.db.fence();
                 self.world.tell(Event::Fenced);
@@ -163,6 +174,17 @@ impl Play {
             Step::Leave => self.world.take(Event::Leave(Duration::from_secs(10))),
             _ => {}
         }
+    }
+
+    /// `starved`: which campaigns wait elsewhere, by their bits.
+    fn others(&mut self, held: u8, starved: u8, promised: i32) {
+        let hand = |(bit, campaign): (usize, i32)| {
+            let starved = starved >> bit & 1 == 1;
+            let promised = if starved { promised } else { 0 };
+            Hand { campaign, held: held.into(), working: starved, starved, promised }
+        };
+        self.world.others_wait = starved != 0;
+        self.world.floor.hands(CAMPAIGNS.into_iter().enumerate().map(hand).collect());
     }
 
     fn open(&mut self, who: u8, slots: u8, named: u8, here: bool) {

@@ -1,4 +1,4 @@
-//! Who gets which lead next: due promises before everything, then the campaigns' buffers by turns; and what became of it.
+//! Who gets which lead next: due promises before everything, then the campaigns by their shares; and what became of it.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -8,12 +8,16 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    floor::{Floor, Held, Planned, Receipt},
+    floor::{Floor, Planned},
     lane::Lane,
+    ledger::{Held, Receipt},
     messages::{Effect, GrantedLease, Message, Moment},
 };
 use crate::{
-    domain::ids::{CampaignKey, SessionId, StreamNumber, next_id},
+    domain::{
+        fair_share::turn,
+        ids::{CampaignKey, SessionId, StreamNumber, next_id},
+    },
     store::{
         leases::{GrantItem, GrantVerdict},
         queue::{Parked, QueuedLead, waiting},
@@ -29,7 +33,7 @@ const GRANT_MAX: usize = 500;
 type Taker = ((SessionId, StreamNumber), usize);
 
 impl Floor {
-    /// What to lease next, in order: due promises of all campaigns, then the campaigns' buffers by turns.
+    /// What to lease next, in order: due promises of all campaigns, then the campaigns by their shares.
     pub fn plan(&mut self, now: Moment) -> (Vec<Planned>, Vec<Effect>) {
         let mut effects = Vec::new();
         let mut planned = Vec::new();
@@ -62,7 +66,7 @@ impl Floor {
                 let lead = entry.remove();
                 match plan_one(lane, lead, takers[taker].0, now) {
                     Ok(item) => {
-                        self.claim(&mut takers, taker);
+                        self.claim_slot(&mut takers, taker);
                         planned.push(item);
                     }
                     Err(wait) => parked.push(wait),
@@ -84,36 +88,47 @@ impl Floor {
         takers: &mut Vec<Taker>,
         planned: &mut Vec<Planned>,
         parked: &mut Vec<Parked>,
-        most: usize,
+        mut most: usize,
         now: Moment,
     ) {
-        let mut turns: Vec<CampaignKey> = lanes
-            .iter()
-            .filter(|(_, lane)| lane.is_open(now.wall) && !lane.buffer.is_empty())
-            .map(|(key, _)| *key)
-            .collect();
-        if !turns.is_empty() {
-            let turn = self.rotation % turns.len();
-            turns.rotate_left(turn);
-        }
-        while !turns.is_empty() && planned.len() < most && !takers.is_empty() {
-            turns.retain(|key| {
-                if planned.len() >= most {
-                    return false;
+        let mut bids = self.bids(lanes, planned, now);
+        let mut left = 0;
+        while planned.len() + left < most && bids.iter().any(|bid| bid.here) {
+            let Some(next) = turn(bids.iter().map(|bid| &bid.claim)) else { break };
+            let bid = &mut bids[next];
+            let Some(lane) = lanes.get_mut(&bid.key) else { break };
+            if !bid.here {
+                // Its dialers wait elsewhere, and will find the slot. What we only guess to be room would be taken from it.
+                most = most.min(self.room.counted());
+                bid.claim.take();
+                left += 1;
+                continue;
+            }
+            if bid.has_enough && planned.len() + left >= self.room.counted() {
+                // Room that we only guess is a slot that somebody else has just freed, and fills.
+                bids.remove(next);
+                continue;
+            }
+            let lead = self.taker(takers, bid.key).and_then(|taker| Some((taker, lane.buffer.pop_first()?.1)));
+            let Some((taker, lead)) = lead else {
+                bid.here = false;
+                if !bid.there {
+                    bids.remove(next);
                 }
-                let Some(lane) = lanes.get_mut(key) else { return false };
-                let Some(taker) = self.taker(takers, *key) else { return false };
-                let Some((_, lead)) = lane.buffer.pop_first() else { return false };
-                match plan_one(lane, lead, takers[taker].0, now) {
-                    Ok(item) => {
-                        lane.planned += 1;
-                        self.claim(takers, taker);
-                        planned.push(item);
-                    }
-                    Err(wait) => parked.push(wait),
+                continue;
+            };
+            match plan_one(lane, lead, takers[taker].0, now) {
+                Ok(item) => {
+                    lane.planned += 1;
+                    bid.claim.take();
+                    self.claim_slot(takers, taker);
+                    planned.push(item);
                 }
-                lane.is_open(now.wall)
-            });
+                Err(wait) => parked.push(wait),
+            }
+            if !lane.is_open(now.wall) {
+                bids.remove(next);
+            }
         }
     }
 
@@ -124,7 +139,7 @@ impl Floor {
         })
     }
 
-    fn claim(&mut self, takers: &mut Vec<Taker>, taker: usize) {
+    fn claim_slot(&mut self, takers: &mut Vec<Taker>, taker: usize) {
         let ((id, stream), free) = takers.remove(taker);
         if let Some(session) = self.sessions.get_mut(&id) {
             session.pending += 1;
@@ -173,8 +188,9 @@ impl Floor {
                         self.room.met();
                     }
                     if let Some(lane) = self.lanes.get_mut(&item.campaign) {
-                        if *verdict == GrantVerdict::CampaignCap {
-                            lane.room.met();
+                        match verdict {
+                            GrantVerdict::CampaignCap => lane.room.met(),
+                            _ => lane.share.refused(now),
                         }
                         put_back(lane, lead);
                     }

@@ -45,7 +45,8 @@ pub async fn run_once(engine: &Arc<Engine>, duties: Duties) -> Result<(), StoreE
     }
     let presence = engine.store.presence(engine.replica()).await?;
     engine.replicas.store(presence.replicas, Ordering::Relaxed);
-    engine.tell(Event::Presence(presence));
+    let others = if presence.replicas > 1 { engine.store.hands(engine.replica()).await? } else { Vec::new() };
+    engine.tell(Event::Presence(presence, others));
     Ok(())
 }
 

@@ -36,10 +36,15 @@ impl Play {
         self.world.floor.leases().len()
     }
 
+    /// Where the newest job is; refills wait.
+    fn newest(&self) -> usize {
+        self.world.jobs.iter().rposition(|job| !matches!(job, Job::Refill(..))).expect("a job")
+    }
+
     /// The newest job, and what follows from it.
     fn run_newest(&mut self, times: u8) {
         for _ in 0..times {
-            self.world.run(self.world.jobs.len() - 1, 0);
+            self.world.run(self.newest(), 0);
         }
     }
 }
@@ -123,7 +128,8 @@ fn a_drained_session_ends_when_its_last_grant_fails() {
 fn a_session_that_moved_is_open_here_until_its_streams_were_looked_for() {
     let mut play = Play::granting(2);
     play.step(Step::Open { who: WHO, slots: 2, named: 0, here: false });
-    let Some(Job::OpenRow(opening, _)) = play.world.jobs.pop() else { panic!("no row is opened") };
+    let newest = play.newest();
+    let Job::OpenRow(opening, _) = play.world.jobs.remove(newest) else { panic!("no row is opened") };
     play.world.db.open(opening.session, false);
     play.run_newest(2);
     assert!(play.is_open(), "not done: moved");
@@ -137,7 +143,8 @@ fn a_session_that_moved_and_came_back_gets_leases_again() {
     play.world.db.open(session(WHO), false);
     // Refused as moved; before that is told here, the session is back.
     play.run_newest(1);
-    let answer = play.world.jobs.pop().expect("the answer");
+    let newest = play.newest();
+    let answer = play.world.jobs.remove(newest);
     play.world.ask(Job::OpenRow(
         Opening { session: session(WHO), stream: 0, campaigns: None, slots: 2, own: Vec::new(), held: Vec::new() },
         true,

@@ -70,7 +70,7 @@ pub(super) struct Database {
     pub(super) life: u32,
 }
 
-fn campaign(key: CampaignKey) -> CampaignRow {
+pub(super) fn campaign(key: CampaignKey) -> CampaignRow {
     CampaignRow {
         key,
         id: Uuid::from_u128(u128::from(key.unsigned_abs())),

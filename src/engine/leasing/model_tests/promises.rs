@@ -181,6 +181,7 @@ impl Model {
     pub(super) fn planned(&mut self, planned: &[Planned], most: usize) {
         assert!(self.under_way.is_empty(), "two grants under way");
         assert!(planned.len() <= most, "{} planned, and there is room for {most}", planned.len());
+        assert!(planned.is_sorted_by_key(|planned| planned.item.promised.is_none()), "promises come first");
         for id in planned.iter().map(|planned| planned.item.session) {
             let session = self.open.get(&id).expect("planned for a session that is not open");
             assert!(!session.draining, "planned for a session that drains");
@@ -274,7 +275,7 @@ impl Model {
             let held: BTreeSet<LeaseId> = session.held.iter().copied().collect();
             assert_eq!(held, open.held.keys().copied().collect(), "what a session holds");
             for (lease, held) in &open.held {
-                let entry = floor.ledger.get(lease).expect("a lease is missing from the ledger");
+                let entry = floor.ledger.get(*lease).expect("a lease is missing from the ledger");
                 assert_eq!((entry.session, entry.begun), (*id, held.begun), "a lease in the ledger");
             }
             leases += held.len();

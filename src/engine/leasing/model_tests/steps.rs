@@ -90,6 +90,18 @@ pub(super) enum Step {
     },
     Sweep,
     Reconcile,
+    /// Other replicas tell what they hold and want.
+    Others {
+        held: u8,
+        starved: u8,
+        promised: u8,
+    },
+    /// New weights and minimums.
+    Share {
+        campaign: u8,
+        weight: u8,
+        minimum: u8,
+    },
     Fence,
     Leave,
 }
@@ -131,6 +143,10 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         4 => (0..2_u8, 0..9_u8).prop_map(|(campaign, seconds)| Step::Promise { campaign, seconds }),
         3 => Just(Step::Sweep),
         4 => Just(Step::Reconcile),
+        4 => (0..20_u8, 0..4_u8, 0..3_u8)
+            .prop_map(|(held, starved, promised)| Step::Others { held, starved, promised }),
+        2 => (0..2_u8, 1..20_u8, 0..4_u8)
+            .prop_map(|(campaign, weight, minimum)| Step::Share { campaign, weight, minimum }),
         1 => Just(Step::Fence),
         1 => Just(Step::Leave),
     ]

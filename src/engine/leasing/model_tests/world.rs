@@ -26,7 +26,7 @@ use crate::{
         floor::Floor,
         lane::{Lane, ZoneBook},
         messages::{Effect, Ending, Message, Moment},
-        plan::park,
+        plan::{open, park},
     },
     store::{campaigns::CampaignRow, queue::waiting},
 };
@@ -46,6 +46,8 @@ pub(super) struct World {
     pub(super) now: Moment,
     started: Instant,
     granting: bool,
+    /// Campaigns wait on other replicas: slots may be left to them.
+    pub(super) others_wait: bool,
     /// Something was lost that only a deadline makes up for.
     pub(super) lossy: bool,
 }
@@ -73,6 +75,7 @@ impl World {
             now: Moment { mono: now, wall: noon() },
             started: now,
             granting: false,
+            others_wait: false,
             lossy: false,
         };
         world.tick(true);
@@ -126,6 +129,9 @@ impl World {
             let most = self.floor.room.at_most(500);
             let (planned, effects) = self.floor.plan(self.now);
             self.model.planned(&planned, most);
+            if planned.len() < most && !self.others_wait {
+                self.nobody_waits();
+            }
             self.apply(effects);
             if !planned.is_empty() {
                 self.granting = true;
@@ -133,6 +139,16 @@ impl World {
             }
         }
         self.check();
+    }
+
+    /// A plan that leaves room has used every lead that is there, or every slot that takes it.
+    fn nobody_waits(&self) {
+        for (key, _) in self.floor.lanes.iter().filter(|(_, lane)| open(lane) && !lane.buffer.is_empty()) {
+            for (id, session) in self.floor.sessions.iter().filter(|(_, session)| session.serves(*key)) {
+                let doubtful = self.model.doubtful.values().filter(|of| *of == id).count();
+                assert_eq!(session.free(self.floor.served, doubtful), 0, "a slot and a lead wait for nothing");
+            }
+        }
     }
 
     pub(super) fn check(&self) {
@@ -211,7 +227,7 @@ impl World {
                     let Effect::Close(id, Ending::Leaving) = effect else { panic!("a fenced floor only closes") };
                     self.close(id);
                 }
-                assert!(self.floor.sessions.is_empty() && self.floor.ledger.is_empty() && self.floor.lanes.is_empty());
+                assert!(self.floor.sessions.is_empty() && self.floor.ledger.len() == 0 && self.floor.lanes.is_empty());
             }
             Event::Granted(planned, result) => {
                 self.granting = false;

@@ -32,6 +32,7 @@ mod seed_reset;
 mod seed_selection;
 mod seed_states;
 mod sessions;
+mod shares;
 mod sql;
 mod state_machines;
 mod stream_outcomes;

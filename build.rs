@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Messages that carry a number, a user's key, variables or notes.
-const PERSONAL: [&str; 18] = [
+const PERSONAL: &[&str] = &[
     "dialplane.v1.Lead",
     "dialplane.v1.NewLead",
     "dialplane.v1.Lease",
@@ -44,6 +44,11 @@ const PERSONAL: [&str; 18] = [
     "dialplane.v1.RemoveSuppressionsRequest",
     "dialplane.v1.CheckSuppressionsRequest",
     "dialplane.v1.SuppressionCheck",
+    "dialplane.v1.Suppression",
+    "dialplane.v1.SuppressionFilter",
+    "dialplane.v1.ListSuppressionsRequest",
+    "dialplane.v1.ListSuppressionsResponse",
+    "dialplane.v1.LeadFilter",
     "dialplane.v1.RefusedRow",
     "dialplane.v1.Campaign",
     "dialplane.v1.CreateCampaignRequest",

@@ -307,14 +307,20 @@ create table attempt_report (
 create index attempt_report_by_lease on attempt_report (lease_id, report_id);
 create index attempt_report_in_order on attempt_report (accepted_no, lease_id, nth);
 
--- Numbers that nobody may call.
+-- Numbers that nobody may call, until their row is deleted: by hand, or by the engine once expires_at has passed. No clock
+-- frees a number by itself.
 create table suppression (
     number     bigint primary key,
     reason     text not null,
     created_at timestamptz not null,
-    -- Until when; null: for good. It lasts until it is lifted, in any case.
+    -- Null: for good.
     expires_at timestamptz
 );
+create index suppression_by_expiry on suppression (expires_at, number) where expires_at is not null;
+
+-- No rows, ever: its lock is the gate between leads that come and suppressions that come or go (hold_suppressions,
+-- hold_intake).
+create table intake_gate (one boolean primary key);
 
 create table import (
     import_id   uuid primary key,

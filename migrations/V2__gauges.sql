@@ -14,6 +14,20 @@ begin
     perform pg_advisory_xact_lock(7401, c) from (select distinct unnest(p_campaigns) as c order by 1) as f;
 end $$;
 
+-- A lead that comes and a suppression that comes or goes do not see each other before they commit. So there is a gate that
+-- lets either kind pass together, and never both. Taken after the fences and before all else, to the end of the transaction.
+-- For whoever adds leads: from its look at the suppressions on there are no others.
+create function hold_suppressions() returns void language plpgsql as $$
+begin
+    lock table intake_gate in share mode;
+end $$;
+
+-- For whoever adds or lifts suppressions: from its look at the leads on there are no others.
+create function hold_intake() returns void language plpgsql as $$
+begin
+    lock table intake_gate in row exclusive mode;
+end $$;
+
 -- The one place that knows what a reset means for a lead's state: of an older epoch, who was not reached is
 -- ELIGIBLE again, but nobody who is suppressed.
 create function effective_state(p_state smallint, p_epoch int, p_current int, p_blocked boolean) returns smallint

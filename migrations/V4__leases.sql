@@ -293,6 +293,7 @@ declare
     moves record;
 begin
     perform fence_shared(array_agg(z.campaign_id)) from unnest(p_leases) as i (l) join lease z on z.lease_id = i.l having count(*) > 0;
+    if p_alone and 4 = any (p_outcomes) then perform hold_intake(); end if;
     t := engine_now();
     with item as materialized (
         select i.* from unnest(p_leases, p_versions, p_outcomes, p_states, p_due, p_callbacks, p_said, p_streaks, p_callback_counts,
@@ -337,7 +338,8 @@ begin
             set epoch = excluded.epoch, state = excluded.state, reason = excluded.reason
     ), n as (
         insert into suppression (number, reason, created_at)
-        select x.number, 'DO_NOT_CALL', t from filed x where x.outcome = 4 on conflict do nothing
+        select x.number, 'DO_NOT_CALL', t from filed x where x.outcome = 4
+        on conflict (number) do update set reason = excluded.reason, expires_at = null where suppression.expires_at is not null
     ), a as (
         insert into call_attempt (lease_id, lead_id, session_id, campaign_id, seq, attempt_number, granted_at, begun_at, ended_at,
             occurred_at, callback_at, talk_ms, ring_ms, outcome, counted, by_engine, dialer_id, provider_call_id, note, metadata, epoch,

@@ -32,11 +32,16 @@ begin
             coalesce((select s.dialer_id from dialer_session s where s.session_id = z.session_id), ''), z.epoch
         from z
     ), r as (
-        delete from ready_lead q using target t where q.campaign_id = p_campaign and q.lead_id = t.lead_id returning q.lead_id, q.state
+        delete from ready_lead q where q.campaign_id = p_campaign and q.lead_id = any (p_leads) returning q.lead_id, q.state
     ), d as (
-        delete from due q using target t
-        where q.campaign_id = p_campaign and q.lane = case t.state when 8 then 0 else 1 end and q.at = t.not_before
-            and q.lead_id = t.lead_id and not t.is_begun
+        -- Row by row, by the whole key: a join may walk every waiting lead of the campaign for each of these.
+        delete from due q where q.ctid = any (array(
+            select w.ctid from target t cross join lateral (
+                select w.ctid from due w
+                where w.campaign_id = p_campaign and w.lane = case t.state when 8 then 0 else 1 end and w.at = t.not_before
+                    and w.lead_id = t.lead_id
+                offset 0) as w
+            where not t.is_begun))
         returning q.lead_id, case when q.lane = 1 and q.epoch = ep then waiting_code(q.reason) else 0 end::smallint as code
     ), found as (
         -- Grouped, not joined: these plans join by nested loops alone, and nothing here has an index.
@@ -83,7 +88,7 @@ declare
     moves record;
 begin
     with item as materialized (
-        select i.lead_id, i.state, i.at, i.reason, l.blocked, l.epoch, i.at is not null and not l.blocked as waits
+        select i.lead_id, i.state, i.at, i.reason, l.rank, l.blocked, l.epoch, i.at is not null and not l.blocked as waits
         from unnest(p_leads, p_states, p_at, p_reasons) as i (lead_id, state, at, reason)
         join lead l on l.campaign_id = p_campaign and l.lead_id = i.lead_id
     ), u as (
@@ -97,21 +102,17 @@ begin
     )
     select array_agg(i.state) as t, array_agg(i.blocked) as b, count(*)::int as n,
         array_agg(case when i.waits and i.state <> 8 then waiting_code(i.reason) else 0 end::smallint) as codes,
-        min(i.at) filter (where i.waits and i.state = 8) as promise, min(i.at) filter (where i.waits and i.state <> 8) as waiting
+        min(i.at) filter (where i.waits and i.state = 8) as promise, min(i.at) filter (where i.waits and i.state <> 8) as waiting,
+        (array_agg(i.rank order by i.rank, i.lead_id) filter (where i.state = 1 and i.at is null and not i.blocked))[1] as first_rank,
+        (array_agg(i.lead_id order by i.rank, i.lead_id) filter (where i.state = 1 and i.at is null and not i.blocked))[1] as first_lead
     into moves from item i;
     if moves.n > 0 then
         perform move_leads(array_fill(p_campaign, array[2 * moves.n]), array_fill(0::smallint, array[2 * moves.n]),
                            array_fill(false, array[2 * moves.n]), moves.t || moves.codes,
                            moves.b || array_fill(false, array[moves.n]));
         perform lower_due_from(array[p_campaign, p_campaign], array[0, 1]::smallint[], array[moves.promise, moves.waiting]);
-        update gauge g set cursor_rank = f.rank, cursor_lead = f.lead_id
-        from (
-            select l.rank, l.lead_id from lead l
-            where l.campaign_id = p_campaign and l.lead_id = any (p_leads) and l.state = 1 and l.not_before is null
-                and not l.blocked
-            order by l.rank, l.lead_id limit 1
-        ) as f
-        where g.campaign_id = p_campaign and (f.rank, f.lead_id) < (g.cursor_rank, g.cursor_lead);
+        update gauge g set cursor_rank = moves.first_rank, cursor_lead = moves.first_lead
+        where g.campaign_id = p_campaign and (moves.first_rank, moves.first_lead) < (g.cursor_rank, g.cursor_lead);
     end if;
 end $$;
 
@@ -161,7 +162,10 @@ end $$;
 
 -- Blocks leads of one campaign whose number is suppressed: they leave the queue and leases without a permit; the gauge
 -- counts them apart. Leads blocked already are left alone. Returns the number of leads and the leases that are over.
-create function block_leads(p_campaign int, p_leads uuid[], out leads int, out leases uuid[], out sessions uuid[]) language plpgsql as $$
+create function block_leads(p_campaign int, p_leads uuid[], out leads int, out leases uuid[], out sessions uuid[])
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off as $$
 declare
     lifted record;
 begin
@@ -182,8 +186,11 @@ begin
 end $$;
 
 -- Unblocks leads whose number is suppressed no more. Who was not reached before a reset meanwhile is ELIGIBLE. Who waited for
--- a zone looks again now.
-create function unblock_leads(p_campaign int, p_leads uuid[]) returns int language plpgsql as $$
+-- a zone looks again now. Who asked never to be called stays blocked, but for p_pardon: a person takes that back.
+create function unblock_leads(p_campaign int, p_leads uuid[], p_pardon boolean) returns int
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off as $$
 declare
     ep int;
     lifted record;
@@ -194,7 +201,7 @@ begin
     select g.epoch into ep from gauge g where g.campaign_id = p_campaign;
     select array_agg(l.lead_id) as ids, array_agg(l.not_before) as at,
         array_agg(effective_state(l.state, l.epoch, ep, false)) as states into lifted
-    from lead l where l.campaign_id = p_campaign and l.lead_id = any (p_leads) and l.blocked;
+    from lead l where l.campaign_id = p_campaign and l.lead_id = any (p_leads) and l.blocked and (p_pardon or not l.do_not_call);
     select array_agg(x.lead_id) filter (where x.begun) into begun from lift_leads(p_campaign, lifted.ids) as x;
     update lead l set blocked = false, do_not_call = false, version = l.version + 1
     where l.campaign_id = p_campaign and l.lead_id = any (lifted.ids);

@@ -1,7 +1,7 @@
 -- Intake of leads.
 
 -- Inserts leads; rows whose number or external_id the campaign has already are left out. Numbers that are suppressed come
--- in blocked. The cursor goes back to the first of them, if it had passed. Returns the leads that are new.
+-- in blocked: they are looked for last, so that changes of suppressions wait only from then to the commit. The cursor goes back to the first of them, if it had passed. Returns the leads that are new.
 -- Callers: CreateLeads, ImportLeads.
 create function insert_leads(p_campaign int, p_leads uuid[], p_numbers bigint[], p_ranks smallint[], p_zones smallint[],
                              p_external_ids text[], p_variables jsonb[])
@@ -19,15 +19,18 @@ begin
     with i as (
         insert into lead (campaign_id, lead_id, number, rank, zone_id, external_id, variables, blocked, epoch, created_at, updated_at)
         select p_campaign, i.lead_id, i.number, i.rank, i.zone_id, i.external_id, i.variables,
-            exists (select from suppression s where s.number = i.number), ep, t, t
+            false, ep, t, t
         from unnest(p_leads, p_numbers, p_ranks, p_zones, p_external_ids, p_variables)
             as i (lead_id, number, rank, zone_id, external_id, variables)
         on conflict do nothing
-        returning lead.lead_id, lead.rank, lead.blocked
+        returning lead.lead_id, lead.rank
     )
-    select array_agg(i.lead_id order by i.rank, i.lead_id), count(*) filter (where i.blocked), min(i.rank)
-    into added, blocked, first_rank from i;
+    select array_agg(i.lead_id order by i.rank, i.lead_id), min(i.rank) into added, first_rank from i;
     if added is null then return; end if;
+    perform hold_suppressions();
+    update lead l set blocked = true where l.campaign_id = p_campaign and l.lead_id = any (array(
+        select i.lead_id from unnest(p_leads, p_numbers) as i (lead_id, number) join suppression s on s.number = i.number));
+    get diagnostics blocked = row_count;
     perform lock_gauges(array[p_campaign]);
     update gauge g set eligible = g.eligible + cardinality(added), blocked_eligible = g.blocked_eligible + blocked,
         cursor_lead = case when (first_rank, added[1]) < (g.cursor_rank, g.cursor_lead) then added[1] else g.cursor_lead end,

@@ -127,6 +127,12 @@ from place p where p.state = 8 and not p.leased and not p.waiting and not p.bloc
 union all
 select 'a blocked lead is queued', p.campaign_id, p.lead_id::text from place p where p.blocked and (p.ready or p.waiting)
 union all
+select 'a lead is blocked, or not, unlike its number is suppressed', l.campaign_id, l.lead_id::text
+from lead l left join suppression s on s.number = l.number where l.blocked <> (s.number is not null)
+union all
+select 'a do_not_call lead is not suppressed for good', l.campaign_id, l.lead_id::text
+from lead l where l.do_not_call and not exists (select from suppression s where s.number = l.number and s.expires_at is null)
+union all
 select 'a finished lead waits', p.campaign_id, p.lead_id::text
 from place p where p.row_state in (4, 5, 9) and (p.ready or p.waiting or p.leased)
 union all

@@ -100,6 +100,11 @@ impl Columns {
         Ok(Self { number, external_id, score, time_zone, variables })
     }
 
+    /// Only the column of the numbers, as settled by [`Columns::resolve`]: what stands in the others does not matter.
+    pub fn numbers_only(self) -> Self {
+        Self { number: self.number, external_id: None, score: None, time_zone: None, variables: Vec::new() }
+    }
+
     /// The lead of a row, or why there is none.
     pub fn lead(&self, row: &ByteRecord, headings: &[String]) -> Result<NewLead, String> {
         if row.len() != headings.len() {

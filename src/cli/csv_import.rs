@@ -76,6 +76,11 @@ impl<R: Read> CsvSource<R> {
         })
     }
 
+    /// Reads nothing but the numbers.
+    pub fn numbers_only(self) -> Self {
+        Self { columns: self.columns.numbers_only(), ..self }
+    }
+
     /// The headings of the file.
     pub fn headings(&self) -> &[String] {
         &self.headings

@@ -25,7 +25,7 @@ use crate::pb::{
 const CHUNKS_IN_FLIGHT: usize = 4;
 
 /// Failures in a row, without one acknowledged chunk between them, until the import gives up.
-const FAILURES_MAX: u32 = 6;
+pub(super) const FAILURES_MAX: u32 = 6;
 
 /// Refused rows that a summary names; all of them are in the file.
 const REFUSED_NAMED_MAX: usize = 1_000;
@@ -215,7 +215,7 @@ impl<R: Read> Import<'_, R> {
 
 /// The file of refused rows: line and reason, then the original cells, so that it can be mended and imported again
 /// with the same options.
-struct Refusals {
+pub(super) struct Refusals {
     path: PathBuf,
     delimiter: u8,
     headings: Vec<String>,
@@ -223,13 +223,19 @@ struct Refusals {
 }
 
 impl Refusals {
-    fn new(path: PathBuf, delimiter: u8, headings: &[String]) -> Self {
+    pub(super) fn new(path: PathBuf, delimiter: u8, headings: &[String]) -> Self {
         let headings = headings.iter().filter(|heading| !REFUSED_COLUMNS.contains(&heading.as_str()));
         Self { path, delimiter, headings: headings.cloned().collect(), writer: None }
     }
 
     /// A row that the server refused, or one that was never sent.
-    fn add(&mut self, summary: &mut Summary, row: &Row, reason: String, from: Option<RefusedRow>) -> Result<(), Error> {
+    pub(super) fn add(
+        &mut self,
+        summary: &mut Summary,
+        row: &Row,
+        reason: String,
+        from: Option<RefusedRow>,
+    ) -> Result<(), Error> {
         self.write(row, &reason).map_err(Error::io(format!("{}", self.path.display())))?;
         summary.refused += 1;
         if from.is_none() {
@@ -261,7 +267,7 @@ impl Refusals {
         Ok(())
     }
 
-    fn close(&mut self) -> Result<Option<PathBuf>, Error> {
+    pub(super) fn close(&mut self) -> Result<Option<PathBuf>, Error> {
         let Some(mut writer) = self.writer.take() else {
             return Ok(None);
         };

@@ -11,8 +11,10 @@ use serde_json::json;
 
 use super::{
     Client, Error,
+    bulk::{ConsumeArgs, UpdateArgs, consume, update},
     csv_columns::Mapping,
     csv_import::CsvSource,
+    filters::LeadFilterArgs,
     import_stream::{ImportOptions, Summary, import},
     output::{Format, say, say_json, table},
     views,
@@ -28,7 +30,22 @@ pub enum LeadsCommand {
     /// List leads of a campaign
     #[command(after_help = "Example:\n  dialplane leads list --campaign 0190b3c2-... --state SCHEDULED")]
     List(ListArgs),
+    /// Mark leads as handled by hand, for good
+    #[command(after_help = CONSUME_HELP)]
+    Consume(ConsumeArgs),
+    /// Change score or time zone of all leads that match
+    #[command(
+        after_help = "Example:\n  dialplane leads update --campaign 0190b3c2-... --min-attempts 2 --set-score 100 --dry-run"
+    )]
+    Update(UpdateArgs),
 }
+
+const CONSUME_HELP: &str = "\
+Either leads by --lead, or all that keep every condition given. Not consumed: INTENT_YES, and leads under a call.
+
+Examples:
+  dialplane leads consume --campaign 0190b3c2-... --lead 0190b3c2-... --lead 0190b3c3-...
+  dialplane leads consume --campaign 0190b3c2-... --state ELIGIBLE --older-than 90d --dry-run";
 
 const IMPORT_HELP: &str = "\
 Columns: number or phone; external_id or id; score; time_zone, timezone or zone. Every other column
@@ -84,9 +101,8 @@ pub struct ListArgs {
     /// The campaign's id
     #[arg(long = "campaign", value_name = "CAMPAIGN")]
     pub campaign_id: String,
-    /// Only leads in this state, as INTENT_YES
-    #[arg(long, value_parser = state)]
-    pub state: Option<LeadState>,
+    #[command(flatten)]
+    pub filter: LeadFilterArgs,
     /// Only the lead with this number, as +12125550100
     #[arg(long, default_value = "", hide_default_value = true)]
     pub number: String,
@@ -103,6 +119,8 @@ pub async fn run(command: LeadsCommand, client: &Client) -> Result<(), Error> {
     match command {
         LeadsCommand::Import(args) => import_file(args, client).await,
         LeadsCommand::List(args) => list(args, client).await,
+        LeadsCommand::Consume(args) => consume(args, client).await,
+        LeadsCommand::Update(args) => update(args, client).await,
     }
 }
 
@@ -138,7 +156,7 @@ pub fn import_bar(bytes: u64) -> ProgressBar {
     ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn refused_beside(file: &Path) -> PathBuf {
+pub(super) fn refused_beside(file: &Path) -> PathBuf {
     let mut name = file.with_extension("").into_os_string();
     name.push(".refused.csv");
     name.into()
@@ -183,11 +201,16 @@ pub(super) fn show_refused(summary: &Summary, rows_max: usize) -> Result<(), Err
 }
 
 async fn list(args: ListArgs, client: &Client) -> Result<(), Error> {
-    let mut campaigns = client.connect().await?.campaigns;
+    let mut clients = client.connect().await?;
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
+    let mut filter = args.filter.resolve(&mut clients).await?;
+    let mut campaigns = clients.campaigns;
+    // By itself a state has a short way to its leads.
+    let state = if filter.states.len() == 1 { filter.states.remove(0) } else { LeadState::Unspecified.into() };
     let mut request = ListLeadsRequest {
         campaign_id: args.campaign_id,
-        state: args.state.unwrap_or_default().into(),
+        state,
+        filter: Some(filter),
         number: args.number,
         external_id: args.external_id,
         page_size: limit.min(500) as i32,
@@ -219,14 +242,7 @@ async fn list(args: ListArgs, client: &Client) -> Result<(), Error> {
     if more { say("there are more; --limit 0 lists all") } else { Ok(()) }
 }
 
-fn state(text: &str) -> Result<LeadState, String> {
-    let name = format!("LEAD_STATE_{}", text.to_uppercase());
-    let all = "one of ELIGIBLE, READY, DIALING_INTENT, INTENT_YES, INTENT_NO, INTENT_NO_ANSWER, \
-               FAILED, SCHEDULED, CONSUMED";
-    LeadState::from_str_name(&name).ok_or(all.into())
-}
-
-fn delimiter(text: &str) -> Result<u8, String> {
+pub(super) fn delimiter(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
         [byte] => Ok(*byte),
         b"\\t" => Ok(b'\t'),

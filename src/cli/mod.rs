@@ -4,6 +4,7 @@
 //! of the crate.
 
 mod audit;
+mod bulk;
 mod callback;
 mod campaign;
 mod campaign_tables;
@@ -14,14 +15,18 @@ mod demo;
 mod error;
 mod explain;
 mod export;
+mod filters;
 mod import_stream;
 #[cfg(test)]
 mod import_stream_test;
 mod leads;
+mod leases;
 mod output;
 mod rules;
 mod settings;
 mod status;
+mod suppress;
+mod suppress_import;
 mod views;
 mod watch;
 
@@ -107,6 +112,12 @@ pub enum Command {
     /// Show why a lead is called, or not, and why leads of a campaign are not
     #[command(subcommand)]
     Explain(explain::ExplainCommand),
+    /// Suppressions: numbers that nobody may call
+    #[command(subcommand)]
+    Suppress(suppress::SuppressCommand),
+    /// Leases: the right to call a lead, held by a dialer
+    #[command(subcommand)]
+    Leases(leases::LeasesCommand),
     /// Show who changed what, newest first
     #[command(after_help = "Example:\n  dialplane audit --campaign 0190b3c2-... --since 2026-11-20T00:00:00Z")]
     Audit(audit::AuditArgs),
@@ -183,6 +194,8 @@ impl ClientCommand {
             Command::Campaign(command) => campaign::run(*command, &client).await,
             Command::Leads(command) => leads::run(command, &client).await,
             Command::Explain(command) => explain::run(command, &client).await,
+            Command::Suppress(command) => suppress::run(command, &client).await,
+            Command::Leases(command) => leases::run(command, &client).await,
             Command::Audit(args) => audit::run(args, &client).await,
             Command::Callback(command) => callback::run(command, &client),
             Command::Export(command) => export::run(command, &client).await,

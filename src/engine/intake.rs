@@ -9,7 +9,7 @@ use super::{
     Engine, EngineError,
     audit::{Asked, Audit},
     campaigns,
-    leads::{LeadPatch, change_lead},
+    leads::{LeadPatch, change_leads},
     leasing::messages::RevokeReason,
 };
 use crate::{
@@ -223,7 +223,7 @@ async fn duplicates(
             variables: Some(row.lead.variables),
         };
         let patch = LeadPatch { change, time_zone: Some(row.own_zone) };
-        revoked.extend(change_lead(tx, campaign, lead, patch, now).await?);
+        revoked.extend(change_leads(tx, campaign, &[lead], patch, now).await?);
         report.updated += 1;
         report.leads[row.row] = Some(lead);
     }

@@ -1,6 +1,9 @@
 //! Leads: read, changed by hand, consumed, promised a callback.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
 
@@ -12,7 +15,7 @@ use super::{
 };
 use crate::{
     domain::{
-        ids::{CampaignId, CampaignKey, LeadId, LeaseId},
+        ids::{CampaignId, CampaignKey, LeadId, LeaseId, ZoneId},
         lead::LeadState,
         lead_zones,
         phone_number::PhoneNumber,
@@ -22,13 +25,11 @@ use crate::{
         Transaction,
         attempts::{AttemptFilter, AttemptRow},
         changes::{self, Lifted, Placed, Revoked},
-        leads::{self, LeadChange, LeadFilter, LeadRow},
+        lead_filter::{LeadSearch, Place},
+        leads::{self, LeadChange, LeadRow},
         queue::waiting,
     },
 };
-
-/// What became of one lead that was to be consumed: its former state, and whether it is CONSUMED now.
-pub type Consumed = (LeadId, Option<LeadState>, bool);
 
 /// What changes of a lead.
 #[derive(Clone, Default)]
@@ -41,7 +42,7 @@ pub struct LeadPatch {
 
 impl LeadPatch {
     /// What it changes, by name.
-    fn fields(&self) -> Vec<&'static str> {
+    pub(super) fn fields(&self) -> Vec<&'static str> {
         let LeadChange { rank, external_id, variables, .. } = &self.change;
         let given = [
             ("score", rank.is_some()),
@@ -99,12 +100,12 @@ impl Engine {
     pub async fn list_leads(
         &self,
         campaign: CampaignId,
-        filter: &LeadFilter,
-        after: Option<(i16, LeadId)>,
+        search: &LeadSearch,
+        after: Option<Place>,
         limit: i64,
-    ) -> Result<(Vec<LeadRow>, Option<(i16, LeadId)>), EngineError> {
+    ) -> Result<(Vec<LeadRow>, Option<Place>), EngineError> {
         let key = self.campaign(campaign).await?.key;
-        Ok(self.store.leads(key, filter, after, limit).await?)
+        Ok(self.store.leads(key, search, after, limit).await?)
     }
 
     /// Attempts, newest first; the second part is where the next page begins.
@@ -149,7 +150,7 @@ impl Engine {
                 Box::pin(async move {
                     campaigns::refuse_archived(&campaigns::lock(tx, key).await?)?;
                     let audit = Audit::lead(key, lead).with("fields", patch.fields().join(", "));
-                    let revoked = change_lead(tx, key, lead, patch, now).await?;
+                    let revoked = change_leads(tx, key, &[lead], patch, now).await?;
                     Ok((read(tx, key, lead).await?, revoked, Some(audit)))
                 })
             })
@@ -158,64 +159,12 @@ impl Engine {
         Ok(done.answer)
     }
 
-    fn lead_changed(self: &Arc<Self>, key: CampaignKey, revoked: Option<Vec<Revoked>>) {
+    pub(super) fn lead_changed(self: &Arc<Self>, key: CampaignKey, revoked: Option<Vec<Revoked>>) {
         if let Some(revoked) = revoked {
             self.announce_revoked(&revoked, RevokeReason::LeadChanged);
             self.survey_soon();
             self.announce_work(key);
         }
-    }
-
-    /// Marks leads as handled by hand: any but INTENT_YES and those under a permit. Answers per lead, in order.
-    ///
-    /// # Errors
-    /// [`EngineError::CampaignNotFound`], [`EngineError::CampaignState`] when archived.
-    pub async fn consume_leads(
-        self: &Arc<Self>,
-        campaign: CampaignId,
-        leads: Vec<LeadId>,
-        asked: Asked,
-    ) -> Result<Vec<Consumed>, EngineError> {
-        let key = self.campaign(campaign).await?.key;
-        let done = self
-            .change(asked, move |tx| {
-                let leads = leads.clone();
-                Box::pin(async move {
-                    campaigns::refuse_archived(&campaigns::lock(tx, key).await?)?;
-                    let mut results = Vec::with_capacity(leads.len());
-                    let mut wanted = Vec::new();
-                    for lead in &leads {
-                        let row = leads::find(tx, key, *lead).await?;
-                        let state = row.as_ref().map(|row| row.state);
-                        if state.is_some_and(|state| state != LeadState::IntentYes) {
-                            wanted.push(*lead);
-                        }
-                        results.push((*lead, state, false));
-                    }
-                    let lifted = changes::lift(tx, key, &wanted).await?;
-                    let placed: Vec<Placed> = lifted
-                        .iter()
-                        .filter(|lifted| !lifted.begun)
-                        .map(|lifted| Placed {
-                            lead: lifted.lead,
-                            state: LeadState::Consumed,
-                            at: None,
-                            reason: waiting::RETRY,
-                        })
-                        .collect();
-                    let ids: Vec<LeadId> = placed.iter().map(|one| one.lead).collect();
-                    changes::clear_callbacks(tx, key, &ids).await?;
-                    changes::place(tx, key, &placed).await?;
-                    for (lead, _, consumed) in &mut results {
-                        *consumed = placed.iter().any(|one| one.lead == *lead);
-                    }
-                    let audit = consumed_audit(key, &ids);
-                    Ok((results, lifted.iter().filter_map(|lifted| lifted.revoked).collect::<Vec<_>>(), audit))
-                })
-            })
-            .await?;
-        self.lead_changed(key, done.aftermath);
-        Ok(done.answer)
     }
 
     /// Promises a callback, or moves a promised one.
@@ -298,40 +247,54 @@ impl Engine {
     }
 }
 
-/// Changes a lead in a transaction that holds the fence; one under a permit keeps its place and its lease.
-pub(super) async fn change_lead(
+/// Changes leads in a transaction that holds the fence; those under a permit keep their places and leases.
+pub(super) async fn change_leads(
     tx: &Transaction<'_>,
     key: CampaignKey,
-    lead: LeadId,
+    leads: &[LeadId],
     patch: LeadPatch,
     now: DateTime<Utc>,
 ) -> Result<Vec<Revoked>, EngineError> {
-    let before = read(tx, key, lead).await?;
-    let mut change = patch.change;
-    if let Some(own) = patch.time_zone {
-        let number = PhoneNumber::from_digits(before.number);
-        let stored = number.and_then(|number| lead_zones::stored(own.as_ref(), number));
-        change.zone = match stored {
-            None => Some(0),
-            Some(name) => leads::zone_ids(tx, &[name]).await?.first().map(|(id, _)| *id),
-        };
+    let before: HashMap<LeadId, LeadRow> =
+        leads::find_all(tx, key, leads).await?.into_iter().map(|row| (row.id, row)).collect();
+    if before.len() < leads.len() {
+        return Err(EngineError::LeadNotFound);
     }
-    let lifted = changes::lift(tx, key, &[lead]).await?;
-    leads::update(tx, key, lead, &change).await?;
-    let placed: Vec<Placed> =
-        lifted.iter().filter(|lifted| !lifted.begun).map(|lifted| back(lifted, &before, now)).collect();
+    let mut change = patch.change;
+    let lifted = changes::lift(tx, key, leads).await?;
+    for (zone, leads) in zones_after(tx, patch.time_zone, &before).await? {
+        change.zone = zone;
+        leads::update(tx, key, &leads, &change).await?;
+    }
+    let placed: Vec<Placed> = lifted
+        .iter()
+        .filter(|lifted| !lifted.begun)
+        .filter_map(|lifted| Some(back(lifted, before.get(&lifted.lead)?, now)))
+        .collect();
     changes::place(tx, key, &placed).await?;
     Ok(lifted.iter().filter_map(|lifted| lifted.revoked).collect())
 }
 
-/// Names the leads, where they are few; else how many.
-fn consumed_audit(key: CampaignKey, leads: &[LeadId]) -> Option<Audit> {
-    match leads {
-        [] => None,
-        [lead] => Some(Audit::lead(key, *lead)),
-        many => {
-            let ids: Vec<String> = many.iter().map(ToString::to_string).collect();
-            Some(Audit::campaign(key).with("leads", many.len()).with("lead_ids", ids.join(" ")))
-        }
+/// The zones that leads are stored with after a change of their own zone, and the leads of each; `None`: as it is.
+async fn zones_after(
+    tx: &Transaction<'_>,
+    own: Option<Option<TimeZone>>,
+    leads: &HashMap<LeadId, LeadRow>,
+) -> Result<Vec<(Option<ZoneId>, Vec<LeadId>)>, EngineError> {
+    let Some(own) = own else { return Ok(vec![(None, leads.keys().copied().collect())]) };
+    let mut by_name: BTreeMap<Option<String>, Vec<LeadId>> = BTreeMap::new();
+    for row in leads.values() {
+        let number = PhoneNumber::from_digits(row.number);
+        let stored = number.and_then(|number| lead_zones::stored(own.as_ref(), number));
+        by_name.entry(stored).or_default().push(row.id);
     }
+    let mut zones = Vec::with_capacity(by_name.len());
+    for (name, leads) in by_name {
+        let zone = match name {
+            None => Some(0),
+            Some(name) => leads::zone_ids(tx, &[name]).await?.first().map(|(id, _)| *id),
+        };
+        zones.push((zone, leads));
+    }
+    Ok(zones)
 }

@@ -2,6 +2,7 @@
 
 mod aside;
 pub mod audit;
+pub mod bulk;
 pub mod campaigns;
 pub mod error;
 pub mod explain;

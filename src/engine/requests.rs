@@ -18,6 +18,22 @@ pub struct Done<T, A = ()> {
 }
 
 impl Engine {
+    /// What was answered to this request before, if it was.
+    ///
+    /// # Errors
+    /// [`EngineError::RequestReused`]; [`EngineError::Unavailable`].
+    pub(crate) async fn answered<T: DeserializeOwned>(
+        &self,
+        request: Option<RequestKey>,
+    ) -> Result<Option<T>, EngineError> {
+        let Some(key) = request else { return Ok(None) };
+        match self.store.seen(&key).await? {
+            Seen::New => Ok(None),
+            Seen::Reused => Err(EngineError::RequestReused),
+            Seen::Answered(bytes) => Ok(Some(kept(&bytes)?)),
+        }
+    }
+
     /// Runs a mutation in a transaction, or answers what it answered before. A deadlock has it run again.
     ///
     /// # Errors
@@ -44,9 +60,7 @@ impl Engine {
                                 Seen::New => {}
                                 Seen::Reused => return Err(Failure::Refused(EngineError::RequestReused)),
                                 Seen::Answered(bytes) => {
-                                    let answer = serde_json::from_slice(&bytes).map_err(|error| {
-                                        Failure::Refused(EngineError::Internal(format!("a kept answer: {error}")))
-                                    })?;
+                                    let answer = kept(&bytes).map_err(Failure::Refused)?;
                                     return Ok(Done { answer, aftermath: None });
                                 }
                             }
@@ -74,6 +88,10 @@ impl Engine {
             }
         }
     }
+}
+
+fn kept<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EngineError> {
+    serde_json::from_slice(bytes).map_err(|error| EngineError::Internal(format!("a kept answer: {error}")))
 }
 
 /// A refusal of the mutation, or a failure around it.

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Engine, EngineError,
     audit::{Asked, Audit},
+    bulk::BATCH,
     leasing::messages::RevokeReason,
     loops::signals::Signal,
 };
@@ -14,7 +15,10 @@ use crate::{
         settings::SchedulerSettings,
     },
     store::{
-        campaigns::ActivityRow, leases::ReleaseVerdict, live_leases::LiveLeaseRow, sessions::Presence,
+        campaigns::ActivityRow,
+        leases::ReleaseVerdict,
+        live_leases::{LeaseFilter, LiveLeaseRow},
+        sessions::Presence,
         settings as stored,
     },
 };
@@ -164,6 +168,78 @@ impl Engine {
             .collect())
     }
 
+    /// What taking leases away by hand would do: (live, begun) per lease, in order.
+    ///
+    /// # Errors
+    /// [`EngineError::Unavailable`].
+    pub async fn would_revoke_leases(&self, leases: &[LeaseId]) -> Result<Vec<(bool, bool)>, EngineError> {
+        let live = self.store.lease_contexts(leases).await?;
+        let of = |lease: &LeaseId| live.iter().find(|one| one.lease == *lease);
+        Ok(leases.iter().map(|lease| (of(lease).is_some(), of(lease).is_some_and(|z| z.begun_at.is_some()))).collect())
+    }
+
+    /// Takes away all live leases that match, or counts them: (matched, revoked, of these with a permit).
+    ///
+    /// # Errors
+    /// [`EngineError::CampaignNotFound`].
+    pub async fn revoke_matching_leases(
+        self: &Arc<Self>,
+        filter: LeaseFilter,
+        campaign: Option<CampaignId>,
+        validate_only: bool,
+        asked: Asked,
+    ) -> Result<(usize, usize, usize), EngineError> {
+        let filter = self.lease_filter(filter, campaign).await?;
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let rows = self.store.live_leases(&filter, after, BATCH).await?;
+            all.extend(rows.iter().map(|row| (row.lease, row.begun_at.is_some())));
+            after = rows.last().map(|row| row.lease);
+            if i64::try_from(rows.len()).unwrap_or(i64::MAX) < BATCH {
+                break;
+            }
+        }
+        let unknown = all.iter().filter(|(_, begun)| *begun).count();
+        if validate_only || all.is_empty() {
+            return Ok((all.len(), all.len(), unknown));
+        }
+        let mut audit = Audit::default().with("leases", all.len()).with("begun", unknown);
+        audit.campaign = filter.campaign;
+        for (condition, value) in filter.told() {
+            audit = audit.with(&format!("filter.{condition}"), value);
+        }
+        self.change(asked, move |_| {
+            let audit = audit.clone();
+            Box::pin(async move { Ok(((), (), Some(audit))) })
+        })
+        .await?;
+        let (mut revoked, mut unknown) = (0, 0);
+        for batch in all.chunks(usize::try_from(BATCH).unwrap_or(1)) {
+            let leases: Vec<LeaseId> = batch.iter().map(|(lease, _)| *lease).collect();
+            let (over, mut begun) = self.take_back(&leases, RevokeReason::ByOperator).await?;
+            if filter.begun == Some(false) {
+                // A permit came meanwhile: it is not meant any more.
+                begun.clear();
+            }
+            let ended = self.settle_unknown(begun, RevokeReason::ByOperator).await?.len();
+            revoked += over.len() + ended;
+            unknown += ended;
+        }
+        Ok((all.len(), revoked, unknown))
+    }
+
+    async fn lease_filter(
+        &self,
+        filter: LeaseFilter,
+        campaign: Option<CampaignId>,
+    ) -> Result<LeaseFilter, EngineError> {
+        let campaign = match campaign {
+            Some(id) => Some(self.campaign(id).await?.key),
+            None => None,
+        };
+        Ok(LeaseFilter { campaign, ..filter })
+    }
+
     /// Live leases, oldest first; the second part is where the next page begins.
     ///
     /// # Errors
@@ -175,11 +251,8 @@ impl Engine {
         after: Option<LeaseId>,
         limit: i64,
     ) -> Result<(Vec<LiveLeaseRow>, Option<LeaseId>), EngineError> {
-        let key = match campaign {
-            Some(id) => Some(self.campaign(id).await?.key),
-            None => None,
-        };
-        let mut rows = self.store.live_leases(key, session, after, limit + 1).await?;
+        let filter = self.lease_filter(LeaseFilter { session, ..LeaseFilter::default() }, campaign).await?;
+        let mut rows = self.store.live_leases(&filter, after, limit + 1).await?;
         let more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
         if more {
             rows.pop();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{attempts, audit, campaigns, explain, leads, outcomes, suppressions};
+use super::{attempts, audit, bulk, campaigns, explain, leads, outcomes, suppressions};
 use crate::{
     engine::Engine,
     pb::{self, campaign_service_server::CampaignService},
@@ -116,11 +116,18 @@ impl CampaignService for Campaigns {
         leads::update(&self.engine, request).await
     }
 
+    async fn update_leads(
+        &self,
+        request: Request<pb::UpdateLeadsRequest>,
+    ) -> Result<Response<pb::UpdateLeadsResponse>, Status> {
+        bulk::update(&self.engine, request).await
+    }
+
     async fn consume_leads(
         &self,
         request: Request<pb::ConsumeLeadsRequest>,
     ) -> Result<Response<pb::ConsumeLeadsResponse>, Status> {
-        leads::consume(&self.engine, request).await
+        bulk::consume(&self.engine, request).await
     }
 
     async fn schedule_callback(
@@ -163,6 +170,13 @@ impl CampaignService for Campaigns {
         request: Request<pb::RemoveSuppressionsRequest>,
     ) -> Result<Response<pb::RemoveSuppressionsResponse>, Status> {
         suppressions::remove(&self.engine, request).await
+    }
+
+    async fn list_suppressions(
+        &self,
+        request: Request<pb::ListSuppressionsRequest>,
+    ) -> Result<Response<pb::ListSuppressionsResponse>, Status> {
+        suppressions::list(&self.engine, request).await
     }
 
     async fn check_suppressions(

@@ -20,6 +20,8 @@ pub const NAME_MAX: usize = 200;
 pub const KEY_MAX: usize = 200;
 /// Items of a batch.
 pub const BATCH_MAX: usize = 1000;
+/// Numbers of a batch.
+pub const NUMBERS_MAX: usize = 10_000;
 /// Leads of a chunk.
 pub const LEADS_MAX: usize = 5000;
 /// How far ahead a callback may be promised.
@@ -87,6 +89,16 @@ pub fn text(value: &str, range: RangeInclusive<usize>, field: &str, bad: &mut Vi
 /// The beginning of a word that a message quotes.
 pub fn shortened(word: &str) -> String {
     word.chars().filter(|c| c.is_ascii_graphic()).take(40).collect()
+}
+
+/// One of two ways to name what is meant: a list, or a filter with at least one condition. `true`: by the filter.
+pub fn by_filter(listed: bool, filter: Option<bool>, list: &str, bad: &mut Violations) -> bool {
+    match filter {
+        Some(_) if listed => bad.add("filter", format!("must not stand beside {list}")),
+        Some(false) => bad.add("filter", "must have at least one condition"),
+        _ => {}
+    }
+    filter.is_some()
 }
 
 /// Text that may be absent.
@@ -194,10 +206,10 @@ pub fn variables_rule(map: &Variables) -> Option<&'static str> {
 
 /// International numbers of a batch.
 pub fn numbers(texts: &[String], field: &str, bad: &mut Violations) -> Vec<PhoneNumber> {
-    size(texts.len(), BATCH_MAX, field, bad);
+    size(texts.len(), NUMBERS_MAX, field, bad);
     texts
         .iter()
-        .take(BATCH_MAX)
+        .take(NUMBERS_MAX)
         .enumerate()
         .filter_map(|(index, text)| {
             PhoneNumber::parse(text, None).map_err(|error| bad.add(format!("{field}[{index}]"), error.to_string())).ok()

@@ -121,6 +121,26 @@ pub fn lead_patch(request: &pb::UpdateLeadRequest, bad: &mut Violations) -> Lead
     patch
 }
 
+/// What is changed of many leads at once: nothing that is one lead's own.
+pub fn bulk_patch(request: &pb::UpdateLeadsRequest, bad: &mut Violations) -> LeadPatch {
+    let own = ["external_id", "variables"];
+    let paths = request.update_mask.clone().unwrap_or_default().paths;
+    for path in paths.iter().filter(|path| own.contains(&path.as_str())) {
+        bad.add("update_mask", format!("`{path}` cannot be changed of many leads at once"));
+    }
+    let rest = paths.into_iter().filter(|path| !own.contains(&path.as_str())).collect::<Vec<_>>();
+    if rest.is_empty() && request.update_mask.as_ref().is_some_and(|mask| !mask.paths.is_empty()) {
+        return LeadPatch::default();
+    }
+    let one = pb::UpdateLeadRequest {
+        score: request.score,
+        time_zone: request.time_zone.clone(),
+        update_mask: Some(prost_types::FieldMask { paths: rest }),
+        ..Default::default()
+    };
+    lead_patch(&one, bad)
+}
+
 pub fn lead_token(token: &str) -> Option<(i16, Uuid)> {
     let (rank, lead) = token.split_once('.')?;
     Some((rank.parse().ok()?, lead.parse().ok()?))

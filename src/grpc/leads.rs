@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     convert::{self, KEY_MAX, LEADS_MAX},
-    lead_requests,
+    lead_filter, lead_requests,
     status::Violations,
     views,
 };
@@ -15,7 +15,7 @@ use crate::{
     domain::{lead::LeadState, phone_number::PhoneNumber},
     engine::{Engine, intake::IntakeReport},
     pb,
-    store::leads::LeadFilter,
+    store::lead_filter::LeadSearch,
 };
 
 /// Acknowledgements of chunks.
@@ -85,15 +85,16 @@ pub async fn list(
         "" => None,
         text => PhoneNumber::parse(text, None).map_err(|error| bad.add("number", error.to_string())).ok(),
     };
-    let filter = LeadFilter {
+    let search = LeadSearch {
         state: convert::optional_code(request.state, LeadState::from_code, "state", &mut bad),
         number,
         external_id: convert::optional_text(&request.external_id, KEY_MAX, "external_id", &mut bad),
+        filter: lead_filter::parse(&request.filter.unwrap_or_default(), &mut bad).0,
     };
     let limit = convert::page_size(request.page_size, &mut bad);
     let after = convert::page_token(&request.page_token, lead_requests::lead_token, &mut bad);
     bad.check()?;
-    let (rows, next) = engine.list_leads(campaign, &filter, after, limit).await?;
+    let (rows, next) = engine.list_leads(campaign, &search, after, limit).await?;
     Ok(Response::new(pb::ListLeadsResponse {
         leads: rows.into_iter().map(views::lead).collect(),
         next_page_token: next.map(|(rank, lead)| format!("{rank}.{lead}")).unwrap_or_default(),
@@ -112,25 +113,6 @@ pub async fn update(
     bad.check()?;
     let row = engine.update_lead(campaign, lead, patch, asked).await?;
     Ok(Response::new(pb::UpdateLeadResponse { lead: Some(views::lead(row)) }))
-}
-
-pub async fn consume(
-    engine: &Arc<Engine>,
-    request: Request<pb::ConsumeLeadsRequest>,
-) -> Result<Response<pb::ConsumeLeadsResponse>, Status> {
-    let (actor, request) = convert::actor(request);
-    let mut bad = Violations::default();
-    let asked = actor.asks("ConsumeLeads", &request, |r| &mut r.request_id, &mut bad);
-    let campaign = convert::id(&request.campaign_id, "campaign_id", &mut bad);
-    let leads = convert::ids(&request.lead_ids, "lead_ids", convert::BATCH_MAX, &mut bad);
-    bad.check()?;
-    let results = engine.consume_leads(campaign, leads, asked).await?;
-    let results = results.into_iter().map(|(lead, before, consumed)| pb::ConsumeResult {
-        lead_id: lead.to_string(),
-        consumed,
-        previous_state: before.map_or(0, views::state),
-    });
-    Ok(Response::new(pb::ConsumeLeadsResponse { results: results.collect() }))
 }
 
 pub async fn schedule_callback(

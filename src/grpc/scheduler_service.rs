@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     convert::{self, BATCH_MAX, CALLBACK_AHEAD_MAX, KEY_MAX, timestamp, wire_duration},
-    lease_messages, lease_stream,
+    lease_messages, lease_stream, revocations,
     status::Violations,
     views,
 };
@@ -270,15 +270,7 @@ impl SchedulerService for Scheduler {
         let (actor, request) = convert::actor(request);
         let mut bad = Violations::default();
         let asked = actor.asks("RevokeLeases", &request, |r| &mut r.request_id, &mut bad);
-        let leases = convert::ids(&request.lease_ids, "lease_ids", BATCH_MAX, &mut bad);
-        bad.check()?;
-        let done = self.engine.revoke_leases(&leases, asked).await?;
-        let results = leases.iter().zip(done).map(|(lease, (revoked, begun))| pb::RevokeResult {
-            lease_id: lease.to_string(),
-            revoked,
-            begun,
-        });
-        Ok(Response::new(pb::RevokeLeasesResponse { results: results.collect() }))
+        revocations::revoke(&self.engine, request, asked, bad).await
     }
 
     async fn get_scheduler_status(

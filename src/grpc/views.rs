@@ -186,17 +186,3 @@ pub fn activity(row: &crate::store::campaigns::ActivityRow) -> pb::CampaignActiv
         breaker_next_probe_at: row.breaker.map(|breaker| timestamp(breaker.next_probe_at)),
     }
 }
-
-/// Whether one number is suppressed, among those that are.
-pub fn suppression(
-    number: PhoneNumber,
-    known: &[(i64, String, chrono::DateTime<chrono::Utc>)],
-) -> pb::SuppressionCheck {
-    let found = known.iter().find(|(digits, _, _)| *digits == number.digits());
-    pb::SuppressionCheck {
-        number: number.e164(),
-        suppressed: found.is_some(),
-        reason: found.map(|(_, reason, _)| reason.clone()).unwrap_or_default(),
-        since: found.map(|(_, _, since)| timestamp(*since)),
-    }
-}

@@ -303,11 +303,16 @@ pub async fn block(
     Ok((row.try_get("leads")?, revoked))
 }
 
-/// Unblocks leads whose number is suppressed no more; returns how many.
+/// Unblocks leads whose number is suppressed no more; returns how many. `pardon`: those with do_not_call, too.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn unblock(client: &impl GenericClient, campaign: CampaignKey, leads: &[LeadId]) -> Result<i32, StoreError> {
-    let statement = client.prepare_cached("select unblock_leads($1::int, $2::uuid[]) as leads").await?;
-    Ok(client.query_one(&statement, &[&campaign, &leads]).await?.try_get("leads")?)
+pub async fn unblock(
+    client: &impl GenericClient,
+    campaign: CampaignKey,
+    leads: &[LeadId],
+    pardon: bool,
+) -> Result<i32, StoreError> {
+    let statement = client.prepare_cached("select unblock_leads($1::int, $2::uuid[], $3::boolean) as leads").await?;
+    Ok(client.query_one(&statement, &[&campaign, &leads, &pardon]).await?.try_get("leads")?)
 }

@@ -87,7 +87,7 @@ pub(super) fn finite(row: &Row, column: &str) -> Result<Option<DateTime<Utc>>, S
     })
 }
 
-fn from_row(row: &Row) -> Result<LeadRow, StoreError> {
+pub(super) fn from_row(row: &Row) -> Result<LeadRow, StoreError> {
     Ok(LeadRow {
         id: row.try_get("lead_id")?,
         campaign: row.try_get("campaign_public_id")?,
@@ -113,7 +113,7 @@ fn from_row(row: &Row) -> Result<LeadRow, StoreError> {
     })
 }
 
-const COLUMNS: &str = "v.lead_id, v.campaign_public_id, v.number, v.external_id, v.rank, v.zone, v.variables, v.state, v.attempts, \
+pub(super) const COLUMNS: &str = "v.lead_id, v.campaign_public_id, v.number, v.external_id, v.rank, v.zone, v.variables, v.state, v.attempts, \
      v.attempts_total, v.do_not_call, v.blocked, v.callback_at, v.not_before, v.waiting_reason, v.last_outcome, \
      v.last_attempt_at, v.returned_in_a_row, v.lease_id, v.created_at, v.updated_at";
 
@@ -129,6 +129,21 @@ pub async fn find(
     let sql = format!("select {COLUMNS} from lead_view v where v.campaign_id = $1::int and v.lead_id = $2::uuid");
     let statement = client.prepare_cached(&sql).await?;
     client.query_opt(&statement, &[&campaign, &lead]).await?.as_ref().map(from_row).transpose()
+}
+
+/// Reads leads of a campaign; unknown ids are left out.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn find_all(
+    client: &impl GenericClient,
+    campaign: CampaignKey,
+    leads: &[LeadId],
+) -> Result<Vec<LeadRow>, StoreError> {
+    let sql =
+        format!("select {COLUMNS} from lead_view v where v.campaign_id = $1::int and v.lead_id = any ($2::uuid[])");
+    let statement = client.prepare_cached(&sql).await?;
+    client.query(&statement, &[&campaign, &leads]).await?.iter().map(from_row).collect()
 }
 
 /// A lead to be created; every part is valid.
@@ -214,14 +229,14 @@ pub struct LeadChange {
     pub variables: Option<Variables>,
 }
 
-/// Writes a change to a lead that was lifted.
+/// Writes a change to leads that were lifted.
 ///
 /// # Errors
 /// [`StoreError::NotUnique`] when the external_id is taken.
 pub async fn update(
     client: &impl GenericClient,
     campaign: CampaignKey,
-    lead: LeadId,
+    leads: &[LeadId],
     change: &LeadChange,
 ) -> Result<(), StoreError> {
     let statement = client.prepare_cached(include_str!("sql/lead_update.sql")).await?;
@@ -230,7 +245,7 @@ pub async fn update(
             &statement,
             &[
                 &campaign,
-                &lead,
+                &leads,
                 &change.rank,
                 &change.zone,
                 &change.external_id.is_some(),
@@ -242,20 +257,6 @@ pub async fn update(
     Ok(())
 }
 
-/// Leads looked at for one page.
-const LOOKED_AT_MAX: i64 = 2000;
-
-/// Which leads are listed.
-#[derive(Debug, Clone, Default)]
-pub struct LeadFilter {
-    /// Only this state.
-    pub state: Option<LeadState>,
-    /// Only this number.
-    pub number: Option<PhoneNumber>,
-    /// Only this key.
-    pub external_id: Option<String>,
-}
-
 impl Store {
     /// Reads one lead of a campaign.
     ///
@@ -263,88 +264,6 @@ impl Store {
     /// [`StoreError`].
     pub async fn lead(&self, campaign: CampaignKey, lead: LeadId) -> Result<Option<LeadRow>, StoreError> {
         find(&self.client().await?, campaign, lead).await
-    }
-
-    /// One page of up to `limit` leads, from `after` on in the order (rank, lead). The second part is where the next page
-    /// begins; `None`: the end. A page looks at a bounded number of leads, so it may be short.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn leads(
-        &self,
-        campaign: CampaignKey,
-        filter: &LeadFilter,
-        after: Option<(i16, LeadId)>,
-        limit: i64,
-    ) -> Result<(Vec<LeadRow>, Option<(i16, LeadId)>), StoreError> {
-        let client = self.client().await?;
-        let (rank, lead) = after.unwrap_or((0, Uuid::nil()));
-        let number = filter.number.map(PhoneNumber::digits);
-        let scan = limit.max(LOOKED_AT_MAX);
-        // Each filter has its own way in: one statement for all would walk the whole list for a single number.
-        let way_in = match filter {
-            LeadFilter { number: Some(_), .. } => "l.number = $5::bigint",
-            LeadFilter { external_id: Some(_), .. } => "l.external_id = $6::text",
-            LeadFilter { state: Some(LeadState::Ready), .. } => {
-                "l.lead_id in (select r.lead_id from ready_lead r where r.campaign_id = $1::int)"
-            }
-            LeadFilter { state: Some(LeadState::DialingIntent), .. } => {
-                "l.lead_id in (select z.lead_id from lease z where z.campaign_id = $1::int)"
-            }
-            _ => "true",
-        };
-        let sql = format!(
-            "with page as materialized ( \
-                 select l.rank, l.lead_id from lead l where l.campaign_id = $1::int and {way_in} \
-                 and (l.rank, l.lead_id) > ($2::smallint, $3::uuid) order by l.rank, l.lead_id limit $4::bigint \
-             ), last as (select rank, lead_id from page order by rank desc, lead_id desc limit 1) \
-             select (select count(*) from page) as looked_at, (select rank from last) as last_rank, \
-                 (select lead_id from last) as last_lead, {COLUMNS} \
-             from page join lead_view v on v.campaign_id = $1::int and v.lead_id = page.lead_id \
-             where ($5::bigint is null or v.number = $5::bigint) and ($6::text is null or v.external_id = $6::text) \
-                 and ($7::smallint is null or v.state = $7::smallint) \
-             order by page.rank, page.lead_id limit $8::bigint"
-        );
-        let statement = client.prepare_cached(&sql).await?;
-        let state = filter.state.map(LeadState::code);
-        let rows = client
-            .query(&statement, &[&campaign, &rank, &lead, &scan, &number, &filter.external_id, &state, &limit])
-            .await?;
-        let leads = rows.iter().map(from_row).collect::<Result<Vec<_>, _>>()?;
-        if leads.len() >= usize::try_from(limit).unwrap_or(usize::MAX) {
-            let next = leads.last().map(|lead| (999 - i16::try_from(lead.score).unwrap_or(0), lead.id));
-            return Ok((leads, next));
-        }
-        let next = match rows.first() {
-            Some(row) if row.try_get::<_, i64>("looked_at")? >= scan => {
-                Some((row.try_get("last_rank")?, row.try_get("last_lead")?))
-            }
-            Some(_) => None,
-            None => self.last_looked_at(campaign, way_in == "true", (rank, lead), scan).await?,
-        };
-        Ok((leads, next))
-    }
-
-    /// Where a page ended that looked at `scan` leads and kept none.
-    async fn last_looked_at(
-        &self,
-        campaign: CampaignKey,
-        walked: bool,
-        after: (i16, LeadId),
-        scan: i64,
-    ) -> Result<Option<(i16, LeadId)>, StoreError> {
-        if !walked {
-            return Ok(None);
-        }
-        let client = self.client().await?;
-        let statement = client
-            .prepare_cached(
-                "select l.rank, l.lead_id from lead l where l.campaign_id = $1::int \
-                 and (l.rank, l.lead_id) > ($2::smallint, $3::uuid) order by l.rank, l.lead_id offset $4::bigint - 1 limit 1",
-            )
-            .await?;
-        let row = client.query_opt(&statement, &[&campaign, &after.0, &after.1, &scan]).await?;
-        row.map(|row| Ok((row.try_get("rank")?, row.try_get("lead_id")?))).transpose()
     }
 }
 

@@ -47,6 +47,31 @@ pub struct LiveLeaseRow {
     pub deadline: DateTime<Utc>,
 }
 
+/// Which live leases are meant; all conditions that are given hold.
+#[derive(Debug, Clone, Default)]
+pub struct LeaseFilter {
+    /// Of this campaign.
+    pub campaign: Option<CampaignKey>,
+    /// Of this session.
+    pub session: Option<SessionId>,
+    /// Of this dialer.
+    pub dialer: Option<String>,
+    /// With a permit, or without.
+    pub begun: Option<bool>,
+}
+
+impl LeaseFilter {
+    /// The conditions by name, but for the campaign.
+    pub fn told(&self) -> Vec<(&'static str, String)> {
+        let given = [
+            ("session_id", self.session.map(|session| session.to_string())),
+            ("dialer_id", self.dialer.clone()),
+            ("begun", self.begun.map(|begun| begun.to_string())),
+        ];
+        given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
 /// A live lease of a session that opens anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OwnLease {
@@ -179,14 +204,14 @@ impl Store {
     /// [`StoreError`].
     pub async fn live_leases(
         &self,
-        campaign: Option<CampaignKey>,
-        session: Option<SessionId>,
+        filter: &LeaseFilter,
         after: Option<LeaseId>,
         limit: i64,
     ) -> Result<Vec<LiveLeaseRow>, StoreError> {
         let client = self.client().await?;
         let statement = client.prepare_cached(include_str!("sql/live_leases.sql")).await?;
-        let rows = client.query(&statement, &[&campaign, &session, &after, &limit]).await?;
+        let LeaseFilter { campaign, session, dialer, begun } = filter;
+        let rows = client.query(&statement, &[campaign, session, &after, &limit, dialer, begun]).await?;
         rows.iter()
             .map(|row| {
                 Ok(LiveLeaseRow {

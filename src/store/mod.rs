@@ -8,6 +8,7 @@ pub mod error;
 pub mod explain;
 pub mod facts;
 pub mod imports;
+pub mod lead_filter;
 pub mod leads;
 pub mod leases;
 mod links;

@@ -36,9 +36,15 @@ pub async fn claim(client: &impl GenericClient, key: &RequestKey) -> Result<Seen
     if client.execute(&statement, &[&key.id, &key.method, &digest]).await? == 1 {
         return Ok(Seen::New);
     }
+    look(client, key).await
+}
+
+/// What is known of a request_id that may have been answered.
+async fn look(client: &impl GenericClient, key: &RequestKey) -> Result<Seen, StoreError> {
     let statement =
         client.prepare_cached("select method, fingerprint, response from request where request_id = $1::uuid").await?;
-    let row = client.query_one(&statement, &[&key.id]).await?;
+    let Some(row) = client.query_opt(&statement, &[&key.id]).await? else { return Ok(Seen::New) };
+    let digest = key.fingerprint.as_bytes().to_vec();
     let same = row.try_get::<_, String>("method")? == key.method && row.try_get::<_, Vec<u8>>("fingerprint")? == digest;
     match row.try_get::<_, Option<Vec<u8>>>("response")? {
         Some(response) if same => Ok(Seen::Answered(response)),
@@ -58,6 +64,14 @@ pub async fn answer(client: &impl GenericClient, key: &RequestKey, response: &[u
 }
 
 impl Store {
+    /// What is known of a request_id, without claiming it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn seen(&self, key: &RequestKey) -> Result<Seen, StoreError> {
+        look(&self.client().await?, key).await
+    }
+
     /// Forgets answers older than a day.
     ///
     /// # Errors

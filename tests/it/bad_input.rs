@@ -168,7 +168,7 @@ async fn empty_and_oversized_batches_are_refused() {
         );
         let reports = ids.iter().map(|id| outcome(id)).collect();
         bad!(world.scheduler, report_outcomes, pb::ReportOutcomesRequest { reports }, "reports");
-        let numbers: Vec<String> = (0..n).map(number).collect();
+        let numbers: Vec<String> = (0..n * 10).map(number).collect();
         let add = pb::AddSuppressionsRequest { numbers: numbers.clone(), reason: "r".into(), ..Default::default() };
         bad!(world.campaigns, add_suppressions, add, "numbers");
         bad!(world.campaigns, check_suppressions, pb::CheckSuppressionsRequest { numbers }, "numbers");

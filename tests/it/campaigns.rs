@@ -208,8 +208,12 @@ async fn a_repeated_request_id_answers_the_first_answer_and_changes_nothing() {
     let other = pb::CreateLeadsRequest { leads: vec![lead(2)], ..add };
     refusal(world.campaigns.create_leads(other).await).is(Code::AlreadyExists, "REQUEST_ID_REUSED");
 
-    let suppress =
-        pb::AddSuppressionsRequest { numbers: vec![number(1)], reason: "asked".into(), request_id: new_id() };
+    let suppress = pb::AddSuppressionsRequest {
+        numbers: vec![number(1)],
+        reason: "asked".into(),
+        request_id: new_id(),
+        ..Default::default()
+    };
     let first = world.campaigns.add_suppressions(suppress.clone()).await.unwrap().into_inner();
     assert_eq!((first.added, first.leads), (1, 1));
     assert_eq!(world.campaigns.add_suppressions(suppress.clone()).await.unwrap().into_inner(), first);

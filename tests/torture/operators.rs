@@ -129,7 +129,8 @@ impl Operators {
 
     async fn settle(&self, settings: pb::SchedulerSettings) -> bool {
         let cap = settings.max_concurrency();
-        let request = pb::UpdateSchedulerSettingsRequest { settings: Some(settings), request_id: fresh() };
+        let request =
+            pb::UpdateSchedulerSettingsRequest { settings: Some(settings), request_id: fresh(), ..Default::default() };
         let ask = |channel| {
             let request = request.clone();
             async move { SchedulerServiceClient::new(channel).update_scheduler_settings(request).await }
@@ -222,10 +223,10 @@ impl Operators {
             async move {
                 let mut client = CampaignServiceClient::new(channel);
                 if suppressed {
-                    let request = pb::AddSuppressionsRequest { numbers, reason, request_id };
+                    let request = pb::AddSuppressionsRequest { numbers, reason, request_id, ..Default::default() };
                     client.add_suppressions(request).await.map(|answer| answer.map(|_| ()))
                 } else {
-                    let request = pb::RemoveSuppressionsRequest { numbers, reason, request_id };
+                    let request = pb::RemoveSuppressionsRequest { numbers, reason, request_id, ..Default::default() };
                     client.remove_suppressions(request).await.map(|answer| answer.map(|_| ()))
                 }
             }
@@ -275,7 +276,7 @@ impl Operators {
         if lead_ids.is_empty() {
             return 0;
         }
-        let request = pb::ConsumeLeadsRequest { campaign_id, lead_ids, request_id: fresh() };
+        let request = pb::ConsumeLeadsRequest { campaign_id, lead_ids, request_id: fresh(), ..Default::default() };
         let ask = |channel| {
             let request = request.clone();
             async move { CampaignServiceClient::new(channel).consume_leads(request).await }
@@ -306,7 +307,12 @@ impl Operators {
     }
 
     pub async fn create(&self, name: &str) -> Option<Uuid> {
-        let request = pb::CreateCampaignRequest { name: name.into(), rules: Some(rules()), request_id: fresh() };
+        let request = pb::CreateCampaignRequest {
+            name: name.into(),
+            rules: Some(rules()),
+            request_id: fresh(),
+            ..Default::default()
+        };
         let ask = |channel| {
             let request = request.clone();
             async move { CampaignServiceClient::new(channel).create_campaign(request).await }

@@ -1,6 +1,7 @@
 //! The loops of a replica. Each has an idempotent `run_once`, is woken by signal and by timer, and retries by its next turn.
 
 pub mod housekeeper;
+pub mod lifter;
 pub mod replica_keeper;
 pub mod signals;
 pub mod surveyor;
@@ -16,6 +17,7 @@ use super::Engine;
 pub(super) fn start(engine: &Arc<Engine>) {
     tokio::spawn(surveyor::run(Arc::clone(engine)));
     tokio::spawn(sweeper::run(Arc::clone(engine)));
+    tokio::spawn(lifter::run(Arc::clone(engine)));
     tokio::spawn(replica_keeper::run(Arc::clone(engine)));
     tokio::spawn(housekeeper::run(Arc::clone(engine)));
     tokio::spawn(signals::listen(Arc::clone(engine)));

@@ -23,6 +23,7 @@ use crate::{
         attempts::{self, EndedLease},
         changes::{self, Lifted, Placed, Revoked},
         queue::waiting,
+        suppressions as stored,
     },
 };
 
@@ -75,10 +76,9 @@ impl Engine {
         let done = self
             .mutate(None, move |tx| {
                 let (reports, numbers, rules) = (reports.clone(), numbers.clone(), rules.clone());
-                let mut campaigns = campaigns.clone();
+                let campaigns = campaigns.clone();
                 Box::pin(async move {
-                    campaigns.extend(suppressions::campaigns_of(tx, &numbers).await?);
-                    changes::fence(tx, &campaigns).await?;
+                    stored::fence(tx, &numbers, &campaigns).await?;
                     let mut aftermath = Aftermath::default();
                     let mut answers = Vec::with_capacity(reports.len());
                     for report in &reports {
@@ -86,7 +86,7 @@ impl Engine {
                         answers.push((answer.verdict as i16, answer.state.map(LeadState::code)));
                     }
                     if !numbers.is_empty() {
-                        aftermath.suppressed.extend(suppressions::suppress(tx, &numbers, "DO_NOT_CALL").await?);
+                        aftermath.suppressed.extend(suppressions::suppress_for_good(tx, &numbers).await?);
                     }
                     Ok((answers, aftermath))
                 })
@@ -153,7 +153,7 @@ async fn take_late(
     if report.outcome == Outcome::DoNotCall {
         // Suppressed first: the flag says so of a number that nobody may call.
         let number: Vec<PhoneNumber> = PhoneNumber::from_digits(ended.number).into_iter().collect();
-        aftermath.suppressed.extend(suppressions::suppress(tx, &number, "DO_NOT_CALL").await?);
+        aftermath.suppressed.extend(suppressions::suppress_for_good(tx, &number).await?);
         changes::set_do_not_call(tx, campaign, ended.context.lead).await?;
     }
     Ok(ReportAnswer { verdict, state: Some(state) })

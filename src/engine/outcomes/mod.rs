@@ -24,6 +24,7 @@ use crate::{
     store::{
         leases::{self, ReportDetails, Settlement},
         live_leases::{self, LeaseContext},
+        suppressions,
     },
 };
 
@@ -189,7 +190,7 @@ impl Engine {
             .mutate(None, move |tx| {
                 let (reports, numbers, policies) = (reports.clone(), numbers.clone(), policies.clone());
                 Box::pin(async move {
-                    super::suppressions::fence_numbers(tx, &numbers).await?;
+                    suppressions::fence(tx, &numbers, &[]).await?;
                     let ids: Vec<LeaseId> = reports.iter().map(|report| report.lease).collect();
                     let mut settlements = Vec::new();
                     for context in live_leases::contexts(tx, &ids).await? {
@@ -199,7 +200,7 @@ impl Engine {
                         }
                     }
                     let settled = leases::settle(tx, &settlements, false).await?;
-                    let revoked = super::suppressions::suppress(tx, &numbers, "DO_NOT_CALL").await?;
+                    let revoked = super::suppressions::suppress_for_good(tx, &numbers).await?;
                     let settled: Vec<(LeaseId, i16)> =
                         settled.into_iter().map(|(lease, _, state)| (lease, state.code())).collect();
                     Ok((settled, revoked))

@@ -58,6 +58,12 @@ pub enum Action {
     /// A number that no campaign has, but an import may bring.
     SuppressNew,
     Unsuppress,
+    /// The engine lifts `Blocked`'s suppression, whose time is over.
+    Lift,
+    /// Somebody suppresses `Blocked` for good.
+    Extend,
+    /// DO_NOT_CALL for an earlier attempt of `Blocked`.
+    RefuseBlocked,
     /// New scores.
     Rescore,
     /// Callbacks promised by hand.
@@ -72,7 +78,7 @@ pub enum Action {
 }
 
 impl Action {
-    pub const ALL: [Action; 24] = [
+    pub const ALL: [Action; 27] = [
         Action::Grant,
         Action::GrantTwins,
         Action::Refill,
@@ -91,6 +97,9 @@ impl Action {
         Action::Suppress,
         Action::SuppressNew,
         Action::Unsuppress,
+        Action::Lift,
+        Action::Extend,
+        Action::RefuseBlocked,
         Action::Rescore,
         Action::Schedule,
         Action::Consume,

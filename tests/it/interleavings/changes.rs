@@ -1,6 +1,6 @@
 //! Mutations from outside the hot path, each the same sequence of the store's functions as the engine's use case of its name.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::Object;
 use dialplane::{
     domain::{
@@ -20,7 +20,8 @@ use dialplane::{
         leases::{self, ReportDetails},
         live_leases,
         queue::waiting,
-        settings, suppressions,
+        settings,
+        suppressions::{self, SuppressionFilter},
     },
 };
 use uuid::Uuid;
@@ -48,9 +49,12 @@ pub async fn run(action: Action, line: &Line, stage: &Stage) -> Result<Answer, S
         Action::CampaignCap => lower_campaign_cap(db, stage).await,
         Action::EngineCap => lower_engine_cap(db).await,
         Action::Import => import(db, stage).await,
-        Action::Suppress => suppress(db, &SUPPRESSED.map(Who::number)).await,
-        Action::SuppressNew => suppress(db, &[Who::Imported.number()]).await,
+        Action::Suppress => suppress(db, &SUPPRESSED.map(Who::number), None).await,
+        Action::SuppressNew => suppress(db, &[Who::Imported.number()], None).await,
         Action::Unsuppress => unsuppress(db).await,
+        Action::Lift => lift(db).await,
+        Action::Extend => suppress(db, &[Who::Blocked.number()], None).await,
+        Action::RefuseBlocked => refuse_blocked(db, stage).await,
         Action::Rescore => rescore(db, stage).await,
         Action::Schedule => schedule(db, stage).await,
         Action::Consume => consume(db, stage).await,
@@ -141,14 +145,9 @@ async fn import(db: &Object, stage: &Stage) -> Result<Answer, StoreError> {
     Ok(Answer { leads, ..Answer::default() })
 }
 
-async fn fence_numbers(db: &Object, numbers: &[PhoneNumber]) -> Result<(), StoreError> {
-    let of: Vec<_> = suppressions::leads_of(db, numbers).await?.into_iter().map(|(campaign, _)| campaign).collect();
-    changes::fence(db, &of).await
-}
-
-async fn suppress(db: &Object, numbers: &[PhoneNumber]) -> Result<Answer, StoreError> {
-    fence_numbers(db, numbers).await?;
-    suppressions::insert(db, numbers, "test").await?;
+async fn suppress(db: &Object, numbers: &[PhoneNumber], until: Option<DateTime<Utc>>) -> Result<Answer, StoreError> {
+    suppressions::fence(db, numbers, &[]).await?;
+    suppressions::insert(db, numbers, "test", until).await?;
     let mut answer = Answer::default();
     for (campaign, leads) in suppressions::leads_of(db, numbers).await? {
         let (blocked, revoked) = changes::block(db, campaign, &leads).await?;
@@ -160,29 +159,48 @@ async fn suppress(db: &Object, numbers: &[PhoneNumber]) -> Result<Answer, StoreE
 
 async fn unsuppress(db: &Object) -> Result<Answer, StoreError> {
     let numbers: Vec<PhoneNumber> = SUPPRESSED.into_iter().chain([Who::Blocked]).map(Who::number).collect();
-    fence_numbers(db, &numbers).await?;
-    suppressions::delete(db, &numbers).await?;
+    suppressions::fence(db, &numbers, &[]).await?;
+    suppressions::delete(db, &numbers, &SuppressionFilter::default()).await?;
     let mut answer = Answer::default();
     for (campaign, leads) in suppressions::leads_of(db, &numbers).await? {
-        answer.leads += usize::try_from(changes::unblock(db, campaign, &leads).await?).unwrap();
+        answer.leads += usize::try_from(changes::unblock(db, campaign, &leads, true).await?).unwrap();
     }
+    Ok(answer)
+}
+
+async fn lift(db: &Object) -> Result<Answer, StoreError> {
+    let over = [Who::Blocked.number()];
+    suppressions::fence(db, &over, &[]).await?;
+    let lifted = suppressions::delete_expired(db, &over).await?;
+    let mut answer = Answer::default();
+    for number in lifted {
+        for (campaign, leads) in suppressions::leads_of(db, &[PhoneNumber::from_digits(number).unwrap()]).await? {
+            answer.leads += usize::try_from(changes::unblock(db, campaign, &leads, false).await?).unwrap();
+        }
+    }
+    Ok(answer)
+}
+
+async fn refuse_blocked(db: &Object, stage: &Stage) -> Result<Answer, StoreError> {
+    let answer = suppress(db, &[Who::Blocked.number()], None).await?;
+    changes::set_do_not_call(db, stage.one, stage.lead(Who::Blocked)).await?;
     Ok(answer)
 }
 
 async fn settle_do_not_call(db: &Object, stage: &Stage) -> Result<Answer, StoreError> {
     let numbers = [Who::Begun.number()];
-    fence_numbers(db, &numbers).await?;
+    suppressions::fence(db, &numbers, &[]).await?;
     let policy = &stage.rules.retry_policy;
     let contexts = live_leases::contexts(db, &[stage.lease(Who::Begun)]).await?;
     let settlements: Vec<_> =
         contexts.iter().map(|context| settlement(context, Outcome::DoNotCall, None, policy, stage.now)).collect();
     let settled = leases::settle(db, &settlements, false).await?;
-    let suppressed = suppress(db, &numbers).await?;
+    let suppressed = suppress(db, &numbers, None).await?;
     Ok(Answer { settled: settled.into_iter().map(|(lease, _, _)| lease).collect(), ..suppressed })
 }
 
 /// Back where it was, to be looked at again now.
-fn back(lifted: &Lifted, row: &LeadRow, now: chrono::DateTime<chrono::Utc>) -> Placed {
+fn back(lifted: &Lifted, row: &LeadRow, now: DateTime<Utc>) -> Placed {
     let (at, reason) = match lifted.state {
         LeadState::Scheduled => (row.callback_at, waiting::CALLBACK),
         LeadState::Eligible => {
@@ -210,7 +228,7 @@ async fn rescore(db: &Object, stage: &Stage) -> Result<Answer, StoreError> {
         let before = leads::find(db, stage.one, lead).await?.unwrap();
         let lifted = changes::lift(db, stage.one, &[lead]).await?;
         let change = LeadChange { rank: Some(100), ..LeadChange::default() };
-        leads::update(db, stage.one, lead, &change).await?;
+        leads::update(db, stage.one, &[lead], &change).await?;
         let placed: Vec<Placed> =
             lifted.iter().filter(|one| !one.begun).map(|one| back(one, &before, stage.now)).collect();
         changes::place(db, stage.one, &placed).await?;

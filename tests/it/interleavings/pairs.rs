@@ -270,17 +270,30 @@ async fn an_import_that_waited_for_a_suppression_blocks_its_leads() {
     let theatre = Theatre::open().await;
     let number = Who::Imported.number().digits();
     let blocked = format!("select count(*) from lead where number = {number} and blocked");
-    for (first, second) in [(Action::Suppress, Action::Import), (Action::Import, Action::Suppress)] {
-        meet(&theatre, first, second).await;
-        assert_eq!(theatre.count(&blocked).await, 1, "{first:?}, {second:?}");
+    // Also where the number is new to both.
+    for suppress in [Action::Suppress, Action::SuppressNew] {
+        for (first, second) in [(suppress, Action::Import), (Action::Import, suppress)] {
+            meet(&theatre, first, second).await;
+            assert_eq!(theatre.count(&blocked).await, 1, "{first:?}, {second:?}");
+        }
     }
-    // A number that was new to both is seen by neither. Grants refuse it, and have it blocked.
-    for (first, second) in [(Action::SuppressNew, Action::Import), (Action::Import, Action::SuppressNew)] {
-        let met = theatre.meet(first, second, End::Commit).await.unwrap();
-        assert!(!met.waited);
-        assert_eq!(theatre.count(&blocked).await, 0, "{first:?}, {second:?}");
-        assert_eq!(theatre.grants_of(Who::Imported).await, [dialplane::store::leases::GrantVerdict::Suppressed]);
+    theatre.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suppression_that_is_over_is_not_lifted_once_somebody_made_it_longer() {
+    let theatre = Theatre::open().await;
+    let number = Who::Blocked.number().digits();
+    let blocked = format!("select count(*) from lead where number = {number} and blocked");
+    let for_good = format!("select count(*) from suppression where number = {number} and expires_at is null");
+    for longer in [Action::Extend, Action::RefuseBlocked] {
+        for (first, second) in [(longer, Action::Lift), (Action::Lift, longer)] {
+            meet(&theatre, first, second).await;
+            let found = (theatre.count(&blocked).await, theatre.count(&for_good).await);
+            assert_eq!(found, (1, 1), "{first:?}, {second:?}");
+        }
     }
+    assert_eq!(theatre.after(1, Action::Lift).await.unwrap().leads, 1, "alone it is lifted");
     theatre.close().await;
 }
 

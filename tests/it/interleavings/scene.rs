@@ -3,10 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use chrono::TimeDelta;
-use dialplane::{
-    domain::ids::LeaseId,
-    store::{StoreError, leases::GrantVerdict},
-};
+use dialplane::{domain::ids::LeaseId, store::StoreError};
 
 use super::{
     actions::{Action, Answer, take_back_above_caps},
@@ -135,15 +132,6 @@ impl Theatre {
     /// Leases that a sweeper would end now.
     pub async fn overdue(&self) -> Vec<LeaseId> {
         self.first.store.overdue_leases(100).await.unwrap().into_iter().map(|(lease, _)| lease).collect()
-    }
-
-    /// Queues a fresh lead and asks for a lease of it.
-    pub async fn grants_of(&self, who: Who) -> Vec<GrantVerdict> {
-        let (store, stage) = (&self.first.store, &self.stage);
-        let refill = store.refill(stage.one, stage.replica, 1, 100, 1000, &stage.windows()).await.unwrap();
-        let items: Vec<_> =
-            refill.ready.iter().filter(|lead| lead.lead == stage.lead(who)).map(|lead| stage.item(lead)).collect();
-        store.grant(stage.replica, &items, stage.any_time()).await.unwrap().0
     }
 
     /// Whether a grant is refused whose caller gave it up a second ago.

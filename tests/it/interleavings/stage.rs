@@ -52,7 +52,7 @@ pub enum Who {
     Begun,
     /// On a begun lease with time left, not reached by an earlier attempt.
     Ringing,
-    /// Not reached, and suppressed since.
+    /// Not reached, and suppressed since; the time of that is over, but nobody has lifted it.
     Blocked,
     /// In no campaign yet.
     Imported,
@@ -365,7 +365,8 @@ impl Builder {
 
     async fn suppress(&self, who: Who) {
         let db = self.line.store.client().await.unwrap();
-        suppressions::insert(&db, &[who.number()], "test").await.unwrap();
+        let until = self.line.store.now().await.unwrap().0 + TimeDelta::seconds(1);
+        suppressions::insert(&db, &[who.number()], "test", Some(until)).await.unwrap();
         let (blocked, _) = changes::block(&db, self.stage.one, &[self.stage.leads[&who]]).await.unwrap();
         assert_eq!(blocked, 1);
     }

@@ -51,7 +51,7 @@ pub async fn consume(args: ConsumeArgs, client: &Client) -> Result<(), Error> {
     let mut clients = client.connect().await?;
     let filter = args.filter.resolve(&mut clients).await?;
     let given = filter != LeadFilter::default();
-    if given == !args.lead_ids.is_empty() {
+    if given != args.lead_ids.is_empty() {
         return Err(Error::Usage("name leads by --lead, or give conditions; one of both".into()));
     }
     let request = ConsumeLeadsRequest {

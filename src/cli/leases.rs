@@ -120,7 +120,7 @@ async fn revoke(args: RevokeArgs, client: &Client) -> Result<(), Error> {
     let (campaign_id, session_id, dialer_id) = (args.campaign_id, args.session_id, args.dialer_id);
     let filter = LeaseFilter { campaign_id, session_id, dialer_id, begun: args.begun };
     let given = filter != LeaseFilter::default();
-    if given == !args.lease_ids.is_empty() {
+    if given != args.lease_ids.is_empty() {
         return Err(Error::Usage("name leases, or give conditions; one of both".into()));
     }
     let request = RevokeLeasesRequest {

@@ -184,7 +184,7 @@ async fn remove(args: RemoveArgs, client: &Client) -> Result<(), Error> {
     let numbers = args.numbers.resolve()?;
     let filter = SuppressionFilter::from(args.filter);
     let given = filter != SuppressionFilter::default();
-    if given == !numbers.is_empty() {
+    if given != numbers.is_empty() {
         return Err(Error::Usage("name numbers, or give conditions; one of both".into()));
     }
     let request = RemoveSuppressionsRequest {

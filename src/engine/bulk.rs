@@ -19,7 +19,7 @@ use crate::{
     store::{
         Transaction,
         changes::{self, Placed, Revoked},
-        lead_filter::{self, LeadFilter, Match, Place},
+        lead_filter::{self, LeadFilter, Match},
         queue::waiting,
     },
 };
@@ -192,7 +192,7 @@ impl Engine {
             })
             .await?;
         }
-        let mut place = Some(start(&filter));
+        let mut place = Some(LeadId::nil());
         while let Some(after) = place {
             let (found, next) = self.store.matches(key, &filter, after, BATCH).await?;
             if !found.is_empty() {
@@ -243,7 +243,7 @@ impl Engine {
         filter: &LeadFilter,
         change: &BulkChange,
     ) -> Result<BulkReport, EngineError> {
-        let (mut report, mut place) = (BulkReport::default(), Some(start(filter)));
+        let (mut report, mut place) = (BulkReport::default(), Some(LeadId::nil()));
         while let Some(after) = place {
             let (found, next) = self.store.matches(key, filter, after, BATCH).await?;
             report.extend(BulkReport::of(&found, |one| change.allows(one)));
@@ -251,11 +251,6 @@ impl Engine {
         }
         Ok(report)
     }
-}
-
-/// Before the first lead that can match.
-fn start(filter: &LeadFilter) -> Place {
-    (filter.ranks.0 - 1, uuid::Uuid::max())
 }
 
 /// Names the leads, where they are few; else how many.

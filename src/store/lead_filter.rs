@@ -147,7 +147,8 @@ pub async fn matches_among(
 }
 
 impl Store {
-    /// Those of the next `scan` leads after a place that match, and where to go on; `None`: that was the end.
+    /// Those of the next `scan` leads after this one that match, and after which to go on; `None`: that was the end. In order
+    /// of ids, not of scores: who moves by a change must not be met again.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -155,32 +156,30 @@ impl Store {
         &self,
         campaign: CampaignKey,
         filter: &LeadFilter,
-        after: Place,
+        after: LeadId,
         scan: i64,
-    ) -> Result<(Vec<Match>, Option<Place>), StoreError> {
+    ) -> Result<(Vec<Match>, Option<LeadId>), StoreError> {
         let client = self.client().await?;
         let sql = format!(
             "with page as materialized ( \
-                 select l.rank, l.lead_id from lead l where l.campaign_id = $1::int \
-                 and (l.rank, l.lead_id) > ($2::smallint, $3::uuid) order by l.rank, l.lead_id limit $4::bigint \
-             ), last as (select rank, lead_id from page order by rank desc, lead_id desc limit 1), found as ( \
+                 select l.lead_id from lead l where l.campaign_id = $1::int and l.lead_id > $2::uuid \
+                 order by l.lead_id limit $3::bigint \
+             ), last as (select lead_id from page order by lead_id desc limit 1), found as ( \
                  select v.lead_id, v.state, z.begun_at is not null as begun \
                  from page join lead_view v on v.campaign_id = $1::int and v.lead_id = page.lead_id \
                  left join lease z on z.lease_id = v.lease_id where {} \
              ) \
-             select f.lead_id, f.state, f.begun, last.rank as last_rank, last.lead_id as last_lead, \
+             select f.lead_id, f.state, f.begun, last.lead_id as last_lead, \
                  (select count(*) from page) as looked_at \
              from last left join found f on true",
-            LeadFilter::condition(5)
+            LeadFilter::condition(4)
         );
         let statement = client.prepare_cached(&sql).await?;
-        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&campaign, &after.0, &after.1, &scan];
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&campaign, &after, &scan];
         parameters.extend(filter.parameters());
         let rows = client.query(&statement, &parameters).await?;
         let next = match rows.first() {
-            Some(row) if row.try_get::<_, i64>("looked_at")? >= scan => {
-                Some((row.try_get("last_rank")?, row.try_get("last_lead")?))
-            }
+            Some(row) if row.try_get::<_, i64>("looked_at")? >= scan => Some(row.try_get("last_lead")?),
             _ => None,
         };
         // Without a match there is one row, which only tells where the page ends.

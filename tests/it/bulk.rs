@@ -170,6 +170,9 @@ async fn score_and_zone_of_all_matches_are_changed_at_once() {
     let dry = world.campaigns.update_leads(request.clone()).await.unwrap().into_inner();
     assert_eq!((dry.matched, dry.updated), (1_200, 1_200));
     let request = pb::UpdateLeadsRequest { validate_only: false, ..request };
+    // The lowered ones come later in the campaign's order than where the walk stands, and are not met again.
+    let lower = pb::UpdateLeadsRequest { score: 100, ..request.clone() };
+    assert_eq!(world.campaigns.update_leads(lower).await.unwrap().into_inner(), dry);
     assert_eq!(world.campaigns.update_leads(request.clone()).await.unwrap().into_inner(), dry);
     assert_eq!(dialer.revoked(&waiting.lease_id).await, pb::RevokeReason::LeadChanged);
     let changed = "select count(*) from lead_view where rank = 299 and zone = 'Europe/Vienna'";
@@ -177,7 +180,7 @@ async fn score_and_zone_of_all_matches_are_changed_at_once() {
     assert_eq!(dialer.lease().await.score, 700);
     assert_eq!(world.campaigns.update_leads(request).await.unwrap().into_inner().matched, 0);
     let events = world.events("UpdateLeads").await;
-    assert_eq!((events.len(), events[0].details["filter.score"].as_str()), (1, "0 to 500"));
+    assert_eq!((events.len(), events[0].details["filter.score"].as_str()), (2, "0 to 500"));
     dialer.report(&begun.lease_id, Outcome::IntentNo).await;
     world.check().await;
     world.stop().await;

@@ -8,7 +8,7 @@ use dialplane::{domain::ids::LeaseId, store::StoreError};
 use super::{
     actions::{Action, Answer, take_back_above_caps},
     line::{Line, Probe},
-    stage::{Stage, Who},
+    stage::Stage,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -365,7 +365,7 @@ impl Builder {
 
     async fn suppress(&self, who: Who) {
         let db = self.line.store.client().await.unwrap();
-        let until = self.line.store.now().await.unwrap().0 + TimeDelta::seconds(1);
+        let until = self.stage.now + TimeDelta::seconds(1);
         suppressions::insert(&db, &[who.number()], "test", Some(until)).await.unwrap();
         let (blocked, _) = changes::block(&db, self.stage.one, &[self.stage.leads[&who]]).await.unwrap();
         assert_eq!(blocked, 1);

@@ -129,8 +129,7 @@ impl Operators {
 
     async fn settle(&self, settings: pb::SchedulerSettings) -> bool {
         let cap = settings.max_concurrency();
-        let request =
-            pb::UpdateSchedulerSettingsRequest { settings: Some(settings), request_id: fresh(), ..Default::default() };
+        let request = pb::UpdateSchedulerSettingsRequest { settings: Some(settings), request_id: fresh() };
         let ask = |channel| {
             let request = request.clone();
             async move { SchedulerServiceClient::new(channel).update_scheduler_settings(request).await }
@@ -307,12 +306,7 @@ impl Operators {
     }
 
     pub async fn create(&self, name: &str) -> Option<Uuid> {
-        let request = pb::CreateCampaignRequest {
-            name: name.into(),
-            rules: Some(rules()),
-            request_id: fresh(),
-            ..Default::default()
-        };
+        let request = pb::CreateCampaignRequest { name: name.into(), rules: Some(rules()), request_id: fresh() };
         let ask = |channel| {
             let request = request.clone();
             async move { CampaignServiceClient::new(channel).create_campaign(request).await }

@@ -14,6 +14,19 @@ begin
     perform pg_advisory_xact_lock(7401, c) from (select distinct unnest(p_campaigns) as c order by 1) as f;
 end $$;
 
+-- The one place that knows what a reset means for a lead's state: of an older epoch, who was not reached is
+-- ELIGIBLE again, but nobody who is suppressed.
+create function effective_state(p_state smallint, p_epoch int, p_current int, p_blocked boolean) returns smallint
+language sql immutable as $$
+    select case when p_state in (6, 7) and p_epoch < p_current and not p_blocked then 1::smallint else p_state end
+$$;
+
+-- ... and for its attempts.
+create function effective_attempts(p_attempts smallint, p_epoch int, p_current int) returns smallint
+language sql immutable as $$
+    select case when p_epoch < p_current then 0::smallint else p_attempts end
+$$;
+
 -- A lead that comes and a suppression that comes or goes do not see each other before they commit. So there is a gate that
 -- lets either kind pass together, and never both. Taken after the fences and before all else, to the end of the transaction.
 -- For whoever adds leads: from its look at the suppressions on there are no others.
@@ -27,19 +40,6 @@ create function hold_intake() returns void language plpgsql as $$
 begin
     lock table intake_gate in row exclusive mode;
 end $$;
-
--- The one place that knows what a reset means for a lead's state: of an older epoch, who was not reached is
--- ELIGIBLE again, but nobody who is suppressed.
-create function effective_state(p_state smallint, p_epoch int, p_current int, p_blocked boolean) returns smallint
-language sql immutable as $$
-    select case when p_state in (6, 7) and p_epoch < p_current and not p_blocked then 1::smallint else p_state end
-$$;
-
--- ... and for its attempts.
-create function effective_attempts(p_attempts smallint, p_epoch int, p_current int) returns smallint
-language sql immutable as $$
-    select case when p_epoch < p_current then 0::smallint else p_attempts end
-$$;
 
 -- Whether a lead that was not reached is not retried before a reset, whatever attempts are left: INVALID_NUMBER; NOT_PLACED too
 -- often (else such leads are ELIGIBLE); an outcome that came in a row as often as its limit says.

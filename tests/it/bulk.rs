@@ -108,7 +108,7 @@ async fn a_filter_means_the_same_to_a_list_and_to_a_bulk_change() {
     let given = |n: usize| pb::NewLead {
         score: Some(i32::try_from(n).unwrap() * 100),
         external_id: format!("{}-{n}", if n < 3 { "crm" } else { "web" }),
-        time_zone: if n % 2 == 0 { "Europe/Vienna".into() } else { String::new() },
+        time_zone: if n.is_multiple_of(2) { "Europe/Vienna".into() } else { String::new() },
         ..lead(n)
     };
     world.add(&campaign, (0..5).map(given).collect()).await;

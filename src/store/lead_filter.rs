@@ -120,6 +120,16 @@ pub struct Match {
     pub begun: bool,
 }
 
+/// The lead of a row of `page`, if it matches. Looked up by its key, row by row: a join may walk the whole campaign for each page.
+fn match_of_page(first: usize) -> String {
+    format!(
+        "select v.lead_id, v.state, z.begun_at is not null as begun from lead_view v \
+         left join lease z on z.lease_id = v.lease_id \
+         where v.campaign_id = $1::int and v.lead_id = page.lead_id and {} offset 0",
+        LeadFilter::condition(first)
+    )
+}
+
 fn match_of(row: &tokio_postgres::Row) -> Result<Match, StoreError> {
     Ok(Match { lead: row.try_get("lead_id")?, state: state_of(row, "state")?, begun: row.try_get("begun")? })
 }
@@ -135,10 +145,8 @@ pub async fn matches_among(
     filter: &LeadFilter,
 ) -> Result<Vec<Match>, StoreError> {
     let sql = format!(
-        "select v.lead_id, v.state, z.begun_at is not null as begun from lead_view v \
-         left join lease z on z.lease_id = v.lease_id \
-         where v.campaign_id = $1::int and v.lead_id = any ($2::uuid[]) and {}",
-        LeadFilter::condition(3)
+        "select m.lead_id, m.state, m.begun from unnest($2::uuid[]) as page (lead_id) cross join lateral ({}) as m",
+        match_of_page(3)
     );
     let statement = client.prepare_cached(&sql).await?;
     let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&campaign, &leads];
@@ -165,14 +173,12 @@ impl Store {
                  select l.lead_id from lead l where l.campaign_id = $1::int and l.lead_id > $2::uuid \
                  order by l.lead_id limit $3::bigint \
              ), last as (select lead_id from page order by lead_id desc limit 1), found as ( \
-                 select v.lead_id, v.state, z.begun_at is not null as begun \
-                 from page join lead_view v on v.campaign_id = $1::int and v.lead_id = page.lead_id \
-                 left join lease z on z.lease_id = v.lease_id where {} \
+                 select m.lead_id, m.state, m.begun from page cross join lateral ({}) as m \
              ) \
              select f.lead_id, f.state, f.begun, last.lead_id as last_lead, \
                  (select count(*) from page) as looked_at \
              from last left join found f on true",
-            LeadFilter::condition(4)
+            match_of_page(4)
         );
         let statement = client.prepare_cached(&sql).await?;
         let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&campaign, &after, &scan];
@@ -222,7 +228,8 @@ impl Store {
              ), last as (select rank, lead_id from page order by rank desc, lead_id desc limit 1) \
              select (select count(*) from page) as looked_at, (select rank from last) as last_rank, \
                  (select lead_id from last) as last_lead, {COLUMNS} \
-             from page join lead_view v on v.campaign_id = $1::int and v.lead_id = page.lead_id \
+             from page cross join lateral ( \
+                 select * from lead_view v where v.campaign_id = $1::int and v.lead_id = page.lead_id offset 0) as v \
              where ($5::bigint is null or v.number = $5::bigint) and ($6::text is null or v.external_id = $6::text) \
                  and ($7::smallint is null or v.state = $7::smallint) and {} \
              order by page.rank, page.lead_id limit $8::bigint",

@@ -170,11 +170,13 @@ async fn score_and_zone_of_all_matches_are_changed_at_once() {
     let dry = world.campaigns.update_leads(request.clone()).await.unwrap().into_inner();
     assert_eq!((dry.matched, dry.updated), (1_200, 1_200));
     let request = pb::UpdateLeadsRequest { validate_only: false, ..request };
+    dialer.slots(1).await;
     // They come later in the campaign's order now, and still match: they are not met again.
     assert_eq!(world.campaigns.update_leads(request).await.unwrap().into_inner(), dry);
     assert_eq!(dialer.revoked(&waiting.lease_id).await, pb::RevokeReason::LeadChanged);
     let changed = "select count(*) from lead_view where rank = 899 and zone = 'Europe/Vienna'";
     assert_eq!(world.database.count(changed).await, 1_200);
+    dialer.slots(2).await;
     assert_eq!(dialer.lease().await.score, 100);
     let events = world.events("UpdateLeads").await;
     assert_eq!((events.len(), events[0].details["filter.score"].as_str()), (1, "0 to 500"));

@@ -70,6 +70,7 @@ fn calls_of_campaigns(world: &World, campaign: &str) -> Vec<Ask> {
         ask!(client, add_suppressions, add),
         ask!(client, remove_suppressions, remove),
         ask!(client, check_suppressions, pb::CheckSuppressionsRequest { numbers }),
+        ask!(client, list_suppressions, pb::ListSuppressionsRequest::default()),
     ]
 }
 
@@ -96,6 +97,13 @@ fn calls_of_leads(world: &World, campaign: &str, lead_id: &str) -> Vec<Ask> {
     };
     let consume =
         pb::ConsumeLeadsRequest { campaign_id: campaign_id(), lead_ids: vec![lead_id()], ..Default::default() };
+    let update_all = pb::UpdateLeadsRequest {
+        campaign_id: campaign_id(),
+        filter: Some(pb::LeadFilter { min_score: Some(1), ..Default::default() }),
+        score: 5,
+        update_mask: mask("score"),
+        ..Default::default()
+    };
     let plan = pb::ScheduleCallbackRequest {
         campaign_id: campaign_id(),
         lead_id: lead_id(),
@@ -109,6 +117,7 @@ fn calls_of_leads(world: &World, campaign: &str, lead_id: &str) -> Vec<Ask> {
         ask!(client, get_lead, pb::GetLeadRequest { campaign_id: campaign_id(), lead_id: lead_id() }),
         ask!(client, list_leads, pb::ListLeadsRequest { campaign_id: campaign_id(), ..Default::default() }),
         ask!(client, update_lead, update),
+        ask!(client, update_leads, update_all),
         ask!(client, consume_leads, consume),
         ask!(client, schedule_callback, plan),
         ask!(client, cancel_callback, cancel),

@@ -26,7 +26,7 @@ use crate::{
         floor::Floor,
         lane::{Lane, ZoneBook},
         messages::{Effect, Ending, Message, Moment},
-        plan::{open, park},
+        plan::park,
     },
     store::{campaigns::CampaignRow, queue::waiting},
 };

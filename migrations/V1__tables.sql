@@ -27,6 +27,8 @@ create table setting (
     dial_within_ms     int not null,
     -- Permits per second of all campaigns; null: no limit.
     max_calls_per_second float8 constraint engine_call_rate_in_bounds check (max_calls_per_second between 0.01 and 10000),
+    -- Read by the core alone; statements compare number_rule.
+    number_rules       jsonb not null default '{}',
     etag               bigint not null default 1
 );
 
@@ -175,7 +177,7 @@ create table ready_lead (
         autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 50000);
 
 -- Waiting leads by instant. Lane 0: promises; they belong to no buffer. Lane 1: the rest.
--- Reasons are WaitingReason of the proto; 7 is a retry after UNKNOWN, whose delay outlives a reset.
+-- Reasons are WaitingReason of the proto, where 8 is a number rule; 7 is a retry after UNKNOWN, whose delay outlives a reset.
 create table due (
     campaign_id int not null,
     lane        smallint not null,
@@ -321,6 +323,17 @@ create index suppression_by_expiry on suppression (expires_at, number) where exp
 -- No rows, ever: its lock is the gate between leads that come and suppressions that come or go (hold_suppressions,
 -- hold_intake).
 create table intake_gate (one boolean primary key);
+
+-- Number rules as statements compare them; campaign 0: the engine's, for all. Of the calls of a number, over all campaigns,
+-- those with one of `outcomes` (null: all that rang) may be `at_most` within any span of this length.
+create table number_rule (
+    campaign_id int not null,
+    ord         smallint not null,
+    outcomes    smallint[],
+    at_most     smallint not null constraint a_number_rule_allows_some_calls check (at_most between 1 and 100),
+    lasts       interval not null constraint a_number_rule_lasts_for_a_while check (lasts > interval '0'),
+    primary key (campaign_id, ord)
+);
 
 create table import (
     import_id   uuid primary key,

@@ -25,10 +25,70 @@ begin
     return opened;
 end $$;
 
+-- From when on the number rules of a campaign, and the engine's, allow a call to a number, per item; null: now. The record of
+-- attempts is the history: every end of a lease writes it, late reports correct it, no reset touches it. A call counts from its
+-- permit; an outcome from when it happened, which is told: neither before the permit nor after the record, nor longer
+-- than a call can last (24 h). Exact where nobody else can call the number: under the gauges' lock or with its live lease.
+-- Without rules nothing but that is read; without calls lately, the leads of the number alone.
+-- Callers: grant_leases, begin_calls.
+create function number_free_at(p_campaigns int[], p_numbers bigint[], p_now timestamptz) returns timestamptz[]
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set enable_bitmapscan = off as $$
+declare
+    since timestamptz;
+    first_lease uuid;
+    called record;
+    free_at timestamptz[];
+begin
+    select p_now - max(r.lasts) - interval '24 hours' into since from number_rule r;
+    if since is null then return null; end if;
+    -- Number by number, lead by lead: without statistics the planner would walk the whole list.
+    select array_agg(i.ord) as ords, array_agg(i.campaign_id) as campaigns, array_agg(l.campaign_id) as own, array_agg(l.lead_id) as leads
+    into called
+    from unnest(p_campaigns, p_numbers) with ordinality as i (campaign_id, number, ord)
+    cross join lateral (
+        select l.campaign_id, l.lead_id from lead l where l.number = i.number and l.last_attempt_at > since offset 0
+    ) as l;
+    if called.leads is null then return null; end if;
+    -- Older partitions are not opened. Ids carry the clock of the replica that made them: no clock is wrong by a month.
+    first_lease := uuid_floor(clock_timestamp() - (p_now - since) - interval '31 days');
+    with call as materialized (
+        select i.ord, i.campaign_id, a.outcome, a.begun_at,
+            greatest(a.begun_at, least(a.occurred_at, a.ended_at, a.begun_at + interval '24 hours')) as happened_at
+        from unnest(called.ords, called.campaigns, called.own, called.leads) as i (ord, campaign_id, own, lead_id)
+        cross join lateral (
+            select a.outcome, coalesce(a.begun_at, a.granted_at) as begun_at, a.occurred_at, a.ended_at
+            from call_attempt a
+            where a.campaign_id = i.own and a.lead_id = i.lead_id and a.lease_id >= first_lease and a.outcome <> 11 offset 0
+        ) as a
+    ), in_force as materialized (
+        select r.* from number_rule r where r.campaign_id = any (0 || p_campaigns)
+    ), counted as (
+        select c.ord, r.campaign_id, r.ord as rule, r.at_most, r.lasts,
+            case when r.outcomes is null then c.begun_at else c.happened_at end as at
+        from call c join in_force r on r.campaign_id in (0, c.campaign_id)
+        where r.outcomes is null or c.outcome = any (r.outcomes)
+    ), placed as (
+        select k.ord, k.at_most, k.at + k.lasts as until,
+            row_number() over (partition by k.ord, k.campaign_id, k.rule order by k.at desc) as place
+        from counted k
+    ), told as (
+        -- Grouped, not joined: these plans join by nested loops alone, and nothing here has an index.
+        select x.ord, max(x.until) as until
+        from (
+            select d.ord, d.until from placed d where d.place = d.at_most and d.until > p_now
+            union all select i.ord, null from generate_subscripts(p_numbers, 1) as i (ord)
+        ) as x group by x.ord
+    )
+    select array_agg(o.until order by o.ord) into free_at from told o;
+    return free_at;
+end $$;
+
 -- Turns queued leads into leases, in the order given, as far as the caps have room. Verdicts: 1 granted; 2 gone: not in
 -- the queue any more; 3 the engine's cap; 4 the campaign's cap; 5 the number is on a live lease; 6 suppressed; 7 the
--- hours are over; 8 the campaign does not run, or its rules are newer; 9 the session is not on this replica any more; 11 the
--- circuit breaker is open, and no probe is due. Only 1 changes anything.
+-- hours are over; 8 the campaign does not run, or its rules are newer; 9 the session is not on this replica any more; 10 a
+-- number rule forbids it until `free_at`; 11 the circuit breaker is open, and no probe is due. Only 1 changes anything.
 -- `p_promised` is the due key of a promise, null for a READY lead. `p_epochs` is the epoch in which the caller counted
 -- attempts: a reset since then makes them none. Commits asynchronously: a grant lost in a crash
 -- was never permitted, and the permit's own flush covers the grant before it. After `p_until` it is too late: the caller
@@ -37,7 +97,7 @@ end $$;
 create function grant_leases(p_replica int, p_campaigns int[], p_leads uuid[], p_leases uuid[], p_sessions uuid[],
                              p_numbers bigint[], p_seqs int[], p_attempts smallint[], p_epochs int[],
                              p_promised timestamptz[], p_open_until timestamptz[], p_rules int[], p_until timestamptz)
-returns table (lease_id uuid, verdict smallint, granted_at timestamptz)
+returns table (lease_id uuid, verdict smallint, granted_at timestamptz, free_at timestamptz)
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 set enable_bitmapscan = off as $$
@@ -46,7 +106,7 @@ declare
     t timestamptz;
     room int;
     receipt interval;
-    verdicts smallint[];
+    free timestamptz[];
     moves record;
 begin
     perform set_config('synchronous_commit', 'off', true);
@@ -58,6 +118,8 @@ begin
     if t > p_until then raise exception using errcode = 'DP005', message = 'the call came too late'; end if;
     select s.max_concurrency - g.dialing, make_interval(secs => s.receipt_within_ms / 1000.0) into room, receipt
     from setting s, gauge g where s.one and g.campaign_id = 0;
+    -- No lease ends meanwhile: that takes the engine's gauge.
+    free := number_free_at(p_campaigns, p_numbers, t);
     with item as materialized (
         select i.*, c.begin_within, g.epoch, c.breaker_open_since is not null as broken,
             least(c.max_concurrency - g.dialing, case when c.breaker_open_since is not null then (c.next_probe_at <= t)::int end)
@@ -70,6 +132,7 @@ begin
             when exists (select from suppression x where x.number = i.number) then 6
             when exists (select from lease z where z.number = i.number) then 5
             when row_number() over (partition by i.number order by i.ord) > 1 then 5
+            when free[i.ord] is not null then 10
             else 0 end as refused
         from unnest(p_campaigns, p_leads, p_leases, p_sessions, p_numbers, p_seqs, p_attempts, p_epochs, p_promised, p_open_until,
                     p_rules) with ordinality
@@ -125,7 +188,7 @@ begin
     if moves.probed is not null then
         update campaign c set next_probe_at = t + c.breaker_probe_interval where c.campaign_id = any (moves.probed);
     end if;
-    return query select i.l, i.v, t from unnest(p_leases, moves.verdicts) as i (l, v);
+    return query select i.l, i.v, t, i.f from unnest(p_leases, moves.verdicts, free) as i (l, v, f);
 end $$;
 
 -- How far apart turns are: a hair more than evenly, so that a closed second never holds one too many.
@@ -139,7 +202,7 @@ $$;
 -- at the latest. A lease lives on for that long. A campaign with a limit leaves the engine no gap while others fill its turns.
 -- Without any limit nothing is locked or written. Else lease rows are locked, then those of `pace` in id order, to the commit.
 -- The plans are begin_calls' own; `s.one` is the key by which they read the settings. Caller: begin_calls, which decides by the turn.
-create function take_turns(p_sessions uuid[], p_leases uuid[], p_now timestamptz, out at timestamptz[], out again timestamptz[])
+create function take_turns(p_sessions uuid[], p_leases uuid[], p_barred uuid[], p_now timestamptz, out at timestamptz[], out again timestamptz[])
 language plpgsql as $$
 declare
     ahead constant interval := interval '250 milliseconds';
@@ -186,7 +249,7 @@ begin
         join campaign c on c.campaign_id = z.campaign_id
         where z.begun_at is null and c.state = 2 and z.not_after > t and z.deadline > t
             and (c.breaker_open_since is null or c.breaker_open_since <= z.granted_at)
-            and not exists (select from suppression n where n.number = z.number)
+            and not exists (select from suppression n where n.number = z.number) and z.lease_id <> all (p_barred)
         order by x.ord
     loop
         own := i.own;
@@ -220,8 +283,9 @@ end $$;
 
 -- The permit. Verdicts: 1 permitted, now or before by the same nonce; 2 the lease is gone or another session's; 3 begun
 -- by another nonce; 4 the campaign does not run; 5 suppressed; 6 the hours are over; 7 too late: its deadline passed; 8 wait for
--- a turn: the lease stays, and `begun_at` is when to ask again; 10 the circuit breaker opened since the grant. On record, and on disk, before the answer: commits synchronously.
--- 4 to 7 and 10 leave the lease to the caller, who releases it.
+-- a turn: the lease stays; 10 a number rule forbids it; 11 the circuit breaker opened since the grant. `begun_at` is the instant of
+-- the permit; with 8 when to ask again, with 10 from when on the rules allow it. On record, and on disk, before the answer: commits
+-- synchronously. 4 to 7, 10 and 11 leave the lease to the caller, who releases it.
 -- Caller: the permit gatherer.
 create function begin_calls(p_sessions uuid[], p_leases uuid[], p_nonces uuid[])
 returns table (lease_id uuid, session_id uuid, verdict smallint, begun_at timestamptz)
@@ -233,17 +297,26 @@ declare
     t timestamptz;
     turns record;
     fresh uuid[];
+    asked record;
+    barred uuid[] := '{}';
 begin
     perform fence_shared(array_agg(z.campaign_id)) from unnest(p_leases) as i (l) join lease z on z.lease_id = i.l having count(*) > 0;
     t := engine_now();
-    select * into turns from take_turns(p_sessions, p_leases, t);
+    select array_agg(z.lease_id) as leases, number_free_at(array_agg(z.campaign_id), array_agg(z.number), t) as free into asked
+    from unnest(p_leases) as i (l) join lease z on z.lease_id = i.l
+    where z.begun_at is null and exists (select from number_rule) having count(*) > 0;
+    if asked.free is not null then
+        barred := array(select i.l from unnest(asked.leases, asked.free) as i (l, f) where i.f is not null);
+    end if;
+    -- What the number rules allow now they allow at the turn, too: time only frees.
+    select * into turns from take_turns(p_sessions, p_leases, barred, t);
     with b as (
         update lease z set begun_at = i.at, nonce = i.nonce, deadline = i.at + c.max_duration
         from unnest(p_sessions, p_leases, p_nonces, turns.at) as i (session_id, lease_id, nonce, at), campaign c
         where z.lease_id = i.lease_id and z.session_id = i.session_id and z.begun_at is null and z.not_after > i.at
             and z.deadline > i.at and c.campaign_id = z.campaign_id and c.state = 2
             and (c.breaker_open_since is null or c.breaker_open_since <= z.granted_at)
-            and not exists (select from suppression x where x.number = z.number)
+            and not exists (select from suppression x where x.number = z.number) and z.lease_id <> all (barred)
         returning z.lease_id
     )
     select array_agg(b.lease_id) into fresh from b;
@@ -262,11 +335,12 @@ begin
             when z.begun_at is not null then 3
             when c.state <> 2 then 4
             when exists (select from suppression x where x.number = z.number) then 5
-            when c.breaker_open_since > z.granted_at then 10
+            when c.breaker_open_since > z.granted_at then 11
             when z.not_after <= coalesce(i.at, t) then 6
             when z.deadline <= coalesce(i.at, t) then 7
+            when z.lease_id = any (barred) then 10
             when i.at is null then 8
-            else 7 end::smallint, coalesce(z.begun_at, i.again)
+            else 7 end::smallint, coalesce(z.begun_at, asked.free[array_position(asked.leases, i.lease_id)], i.again)
     from unnest(p_sessions, p_leases, p_nonces, turns.at, turns.again) as i (session_id, lease_id, nonce, at, again)
     left join lease z on z.lease_id = i.lease_id and z.session_id = i.session_id
     left join campaign c on c.campaign_id = z.campaign_id;
@@ -370,7 +444,7 @@ begin
 end $$;
 
 -- Takes back leases without a permit: their leads are in the queue again from p_at on, in the state they were leased from,
--- and no attempt is counted. From the fifth time in a row on a lead backs off. The ended lease leaves a row without
+-- and no attempt is counted. From the fifth time in a row on a lead backs off, but for a number rule, which says when. The ended lease leaves a row without
 -- an outcome, by which a late report finds its lead. p_session null: whoever holds them.
 -- Verdicts: 1 released, 2 begun, 3 not held. Callers: ReleaseLeases, the dispatcher, the sweeper, refused permits.
 create function release_leases(p_leases uuid[], p_at timestamptz[], p_reasons smallint[], p_session uuid,
@@ -394,7 +468,7 @@ begin
         returning z.*, i.at, i.reason
     ), back as materialized (
         select x.*, l.attempts_total, l.blocked, coalesce(s.dialer_id, '') as dialer_id,
-            case when l.returned_in_a_row + 1 >= p_back_off_from then greatest(coalesce(x.at, t), t + p_back_off)
+            case when l.returned_in_a_row + 1 >= p_back_off_from and x.reason <> 8 then greatest(coalesce(x.at, t), t + p_back_off)
                 else coalesce(x.at, t) end as due_at
         from gone x
         join lead l on l.campaign_id = x.campaign_id and l.lead_id = x.lead_id

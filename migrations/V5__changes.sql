@@ -160,6 +160,33 @@ begin
     where g.campaign_id = p_campaign;
 end $$;
 
+-- Leads that wait for a number rule look again now: these, or (null) all of the campaign. The rules have changed, or a call did
+-- not ring after all. The caller holds the fence exclusively. Returns how many.
+create function look_again(p_campaign int, p_leads uuid[]) returns int
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+    t timestamptz := engine_now();
+    n int;
+begin
+    perform lock_gauges(array[p_campaign]);
+    p_leads := coalesce(p_leads, array(select q.lead_id from due q where q.campaign_id = p_campaign and q.reason = 8));
+    with d as (
+        delete from due q using lead l
+        where l.campaign_id = p_campaign and l.lead_id = any (p_leads) and q.campaign_id = p_campaign
+            and q.lane = case l.state when 8 then 0 else 1 end and q.at = l.not_before and q.lead_id = l.lead_id and q.reason = 8
+        returning q.*
+    ), u as (
+        update lead l set not_before = t from d where l.campaign_id = p_campaign and l.lead_id = d.lead_id
+    )
+    insert into due (campaign_id, lane, at, lead_id, epoch, state, reason)
+    select d.campaign_id, d.lane, t, d.lead_id, d.epoch, d.state, case d.lane when 0 then 2 else 3 end from d;
+    get diagnostics n = row_count;
+    update gauge g set waiting_from = least(g.waiting_from, t), promise_from = least(g.promise_from, t)
+    where g.campaign_id = p_campaign and n > 0;
+    return n;
+end $$;
+
 -- Blocks leads of one campaign whose number is suppressed: they leave the queue and leases without a permit; the gauge
 -- counts them apart. Leads blocked already are left alone. Returns the number of leads and the leases that are over.
 create function block_leads(p_campaign int, p_leads uuid[], out leads int, out leases uuid[], out sessions uuid[])

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    Error,
+    Error, number_rules,
     output::{Format, facts, say, say_json, table},
     views,
 };
@@ -38,6 +38,7 @@ pub fn show(campaign: &Campaign, format: Format) -> Result<(), Error> {
         if text.is_empty() { other.to_owned() } else { text }
     };
     let concurrency = rules.max_concurrency.map_or("the engine's cap".to_owned(), |cap| cap.to_string());
+    let own = rules.number_rules.clone().unwrap_or_default();
     let hours = rules.calling_hours.as_ref().map(views::hours).unwrap_or_default();
     let breaker = match rules.breaker_after.unwrap_or_default() {
         0 => "none".to_owned(),
@@ -68,6 +69,7 @@ pub fn show(campaign: &Campaign, format: Format) -> Result<(), Error> {
         ("begin within", views::length(rules.begin_within).unwrap_or_default()),
         ("max duration", views::length(rules.max_duration).unwrap_or_default()),
         ("circuit breaker", breaker),
+        ("number rules", or(number_rules::lines(&own).join("\n"), "only the engine's")),
         ("etag", campaign.etag.clone()),
     ])
     .to_string())

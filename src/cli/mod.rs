@@ -12,6 +12,7 @@ mod client;
 mod csv_columns;
 mod csv_import;
 mod demo;
+mod engine_settings;
 mod error;
 mod explain;
 mod export;
@@ -21,6 +22,7 @@ mod import_stream;
 mod import_stream_test;
 mod leads;
 mod leases;
+mod number_rules;
 mod output;
 mod rules;
 mod settings;
@@ -127,6 +129,9 @@ pub enum Command {
     /// Exports: what came of the calls
     #[command(subcommand)]
     Export(export::ExportCommand),
+    /// The engine's settings: caps, number rules, time-outs
+    #[command(subcommand)]
+    Settings(engine_settings::SettingsCommand),
     /// Show versions, caps, and what goes on
     Status,
     /// One simulated dialer of the demo
@@ -199,6 +204,7 @@ impl ClientCommand {
             Command::Audit(args) => audit::run(args, &client).await,
             Command::Callback(command) => callback::run(command, &client),
             Command::Export(command) => export::run(command, &client).await,
+            Command::Settings(command) => engine_settings::run(command, &client).await,
             Command::Status => status::run(&client).await,
             Command::Demo(args) => demo::run(args).await,
             Command::DemoDialer(args) => demo::run_dialer(args, &client).await,

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use jiff::{Span, SpanRelativeTo};
 use prost_types::Duration;
 
+use super::number_rules::NumberRulesArgs;
 use crate::pb::{CallingHours, CallingSpan, CampaignRules, Outcome, RetryRule, Weekday};
 
 /// Flags for the rules of a campaign.
@@ -70,11 +71,15 @@ pub struct RulesArgs {
     /// How often one call is tried while grants pause so, as 1m [default: 1m]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub breaker_probe_interval: Option<Duration>,
+    /// Added to the engine's.
+    #[command(flatten)]
+    pub number_rules: NumberRulesArgs,
 }
 
 impl RulesArgs {
     /// The rules, and the paths of those that were given, for an update mask.
     pub fn build(self) -> (CampaignRules, Vec<String>) {
+        let number_rules = self.number_rules.build();
         let given = [
             ("default_region", self.default_region.is_some()),
             ("default_time_zone", self.default_time_zone.is_some()),
@@ -94,6 +99,7 @@ impl RulesArgs {
             ("holidays", !self.holiday.is_empty()),
             ("breaker_after", self.breaker_after.is_some()),
             ("breaker_probe_interval", self.breaker_probe_interval.is_some()),
+            ("number_rules", number_rules.is_some()),
         ];
         let paths = given.iter().filter(|(_, given)| *given).map(|(name, _)| format!("rules.{name}")).collect();
         let spans: Vec<_> = self.hours.into_iter().map(|hours| hours.0).collect();
@@ -116,6 +122,7 @@ impl RulesArgs {
             holidays: self.holiday,
             breaker_after: self.breaker_after,
             breaker_probe_interval: self.breaker_probe_interval,
+            number_rules,
         };
         (rules, paths)
     }
@@ -144,6 +151,7 @@ pub enum RuleName {
     Holidays,
     BreakerAfter,
     BreakerProbeInterval,
+    NumberRules,
 }
 
 impl RuleName {

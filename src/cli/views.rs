@@ -3,10 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::number_rules;
 use crate::pb::{
     CallingHours, Campaign, CampaignActivity, CampaignState, Condition, GetCampaignStatsResponse,
     GetSchedulerStatusResponse, GetServerInfoResponse, Lead, LeadState, Outcome, OutcomeEvent, RefusedRowCode,
-    ReportVerdict, ResetCampaignResponse, WaitingReason, Weekday,
+    ReportVerdict, ResetCampaignResponse, SchedulerSettings, WaitingReason, Weekday,
 };
 
 /// `LEAD_STATE_READY` is READY. A number that this build does not know stays a number.
@@ -93,6 +94,7 @@ pub fn campaign(campaign: &Campaign) -> Value {
             "max_duration": length(rules.max_duration),
             "breaker_after": rules.breaker_after,
             "breaker_probe_interval": length(rules.breaker_probe_interval),
+            "number_rules": rules.number_rules.as_ref().map(number_rules::view),
         },
     })
 }
@@ -195,6 +197,22 @@ pub fn outcome_event(event: &OutcomeEvent) -> Value {
     })
 }
 
+/// The engine's settings.
+pub fn settings(settings: &SchedulerSettings) -> Value {
+    json!({
+        "max_concurrency": settings.max_concurrency,
+        "tick_interval": length(settings.tick_interval),
+        "buffer_factor": settings.buffer_factor,
+        "batch_size": settings.batch_size,
+        "session_ttl": length(settings.session_ttl),
+        "receipt_within": length(settings.receipt_within),
+        "dial_within": length(settings.dial_within),
+        "max_calls_per_second": settings.max_calls_per_second,
+        "number_rules": settings.number_rules.as_ref().map(number_rules::view),
+        "etag": settings.etag,
+    })
+}
+
 /// The engine: versions, settings, what goes on.
 pub fn status(status: &GetSchedulerStatusResponse, info: &GetServerInfoResponse) -> Value {
     let settings = status.settings.clone().unwrap_or_default();
@@ -208,17 +226,7 @@ pub fn status(status: &GetSchedulerStatusResponse, info: &GetServerInfoResponse)
             "started_at": instant(info.started_at),
             "now": instant(info.now),
         },
-        "settings": {
-            "max_concurrency": settings.max_concurrency,
-            "tick_interval": length(settings.tick_interval),
-            "buffer_factor": settings.buffer_factor,
-            "batch_size": settings.batch_size,
-            "session_ttl": length(settings.session_ttl),
-            "receipt_within": length(settings.receipt_within),
-            "dial_within": length(settings.dial_within),
-            "max_calls_per_second": settings.max_calls_per_second,
-            "etag": settings.etag,
-        },
+        "settings": self::settings(&settings),
         "active_calls": status.active_calls,
         "begun_calls": status.begun_calls,
         "ready": status.ready,

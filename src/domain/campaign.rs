@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use super::{calling_hours::CallingHours, retry_policy::RetryPolicy};
+use super::{calling_hours::CallingHours, number_rules::NumberRules, retry_policy::RetryPolicy};
 
 /// The life of a campaign. The discriminants are the codes of the proto and of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +138,8 @@ pub struct CampaignRules {
     pub breaker_after: i32,
     /// How often one lease is granted all the same, to see whether the provider is back; default 1 min.
     pub breaker_probe_interval: Duration,
+    /// What it adds to the engine's number rules; counted over the calls of all campaigns.
+    pub number_rules: NumberRules,
 }
 
 impl CampaignRules {
@@ -169,6 +171,7 @@ impl Default for CampaignRules {
             holidays: BTreeSet::new(),
             breaker_after: 20,
             breaker_probe_interval: Duration::from_secs(60),
+            number_rules: NumberRules::default(),
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod hour_presets;
 pub mod ids;
 pub mod lead;
 pub mod lead_zones;
+pub mod number_rules;
 pub mod outcome;
 pub mod phone_number;
 pub mod retry_policy;

@@ -4,6 +4,8 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::number_rules::NumberRules;
+
 /// Settings of the engine: one row in the database, the same for all replicas.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SchedulerSettings {
@@ -23,6 +25,9 @@ pub struct SchedulerSettings {
     pub dial_within: Duration,
     /// Permits per second over all campaigns (`campaign::CALLS_PER_SECOND`); none, the default: no limit.
     pub max_calls_per_second: Option<f64>,
+    /// Number rules of all campaigns, default none.
+    #[serde(default)]
+    pub number_rules: NumberRules,
     /// Counts changes.
     pub etag: i64,
 }
@@ -51,6 +56,7 @@ impl Default for SchedulerSettings {
             receipt_within: Duration::from_secs(5),
             dial_within: Duration::from_secs(5),
             max_calls_per_second: None,
+            number_rules: NumberRules::default(),
             etag: 1,
         }
     }

@@ -15,12 +15,14 @@ use crate::{
         campaign::{CampaignRules, CampaignState, StateFilter},
         ids::{CampaignId, CampaignKey, next_id},
         lead::LeadState,
+        number_rules::NumberRules,
         retry_policy::RetryPolicy,
     },
     store::{
         Transaction,
         campaigns::{self, By, CampaignRow, GaugeRow},
         changes::{self, Revoked},
+        number_rules,
     },
 };
 
@@ -65,6 +67,8 @@ pub struct CampaignChange {
     pub breaker_after: Option<i32>,
     /// See [`CampaignRules`].
     pub breaker_probe_interval: Option<Duration>,
+    /// See [`CampaignRules`].
+    pub number_rules: Option<NumberRules>,
 }
 
 impl CampaignChange {
@@ -89,6 +93,7 @@ impl CampaignChange {
             holidays: self.holidays.unwrap_or_else(|| rules.holidays.clone()),
             breaker_after: self.breaker_after.unwrap_or(rules.breaker_after),
             breaker_probe_interval: self.breaker_probe_interval.unwrap_or(rules.breaker_probe_interval),
+            number_rules: self.number_rules.unwrap_or_else(|| rules.number_rules.clone()),
         }
     }
 }
@@ -180,6 +185,7 @@ impl Engine {
                     if !rules.allow_the_same(&before.rules) {
                         revoked = changes::recall(tx, key).await?;
                         changes::recheck_hours(tx, key).await?;
+                        number_rules::look_again(tx, key, None).await?;
                         let beyond = rules.retry_policy.goes_beyond(&before.rules.retry_policy);
                         if rules.max_attempts > before.rules.max_attempts || beyond {
                             changes::rewind_cursor(tx, key).await?;

@@ -74,8 +74,10 @@ fn back(lifted: &Lifted, row: &LeadRow, now: DateTime<Utc>) -> Placed {
             let queued = matches!(row.state, LeadState::Ready | LeadState::DialingIntent);
             (
                 row.not_before.or(lifted.not_before).or(queued.then_some(now)),
-                // UNKNOWN's delay outlives a reset, so it stays one.
-                row.waiting_reason.filter(|reason| *reason == waiting::UNKNOWN_RETRY).unwrap_or(waiting::RETRY),
+                // UNKNOWN's delay outlives a reset, and who waits for a number rule looks again when rules change.
+                row.waiting_reason
+                    .filter(|reason| [waiting::UNKNOWN_RETRY, waiting::NUMBER_RULE].contains(reason))
+                    .unwrap_or(waiting::RETRY),
             )
         }
         _ => (None, waiting::RETRY),

@@ -12,6 +12,7 @@ pub mod leads;
 pub mod leasing;
 pub mod loops;
 mod news;
+mod number_rules;
 mod outage;
 pub mod outcomes;
 pub mod permits;
@@ -59,9 +60,10 @@ use crate::{
         Store, StoreError,
         campaigns::{By, CampaignRow},
         changes::Revoked,
-        leases::{GrantItem, GrantVerdict, Released},
+        leases::{GrantItem, GrantVerdict},
         permits::BeginItem,
         queue::{Parked, QueuedLead, Refill, Windows, waiting},
+        releases::Released,
     },
 };
 

@@ -14,9 +14,9 @@ use super::{Engine, EngineError, again, leasing::events::Event};
 use crate::{
     domain::ids::{LeaseId, SessionId},
     store::{
-        leases::ReleaseVerdict,
         permits::{BeginItem, BeginVerdict},
         queue::waiting,
+        releases::ReleaseVerdict,
     },
 };
 
@@ -149,8 +149,11 @@ async fn begin_round(
 }
 
 async fn end_refused(engine: &Arc<Engine>, verdict: BeginVerdict, leases: &[LeaseId]) -> Result<(), EngineError> {
-    // Its lead is looked at again by the queue, which knows the hours and the rules.
-    let released = again(|| engine.store.release(leases, waiting::BACK_OFF, None)).await?;
+    let released = match verdict {
+        BeginVerdict::NumberRule(until) => again(|| engine.store.release_until(leases, until)).await?,
+        // Its lead is looked at again by the queue, which knows the hours and the rules.
+        _ => again(|| engine.store.release(leases, waiting::BACK_OFF, None)).await?,
+    };
     let over: Vec<LeaseId> =
         released.iter().filter(|one| one.verdict == ReleaseVerdict::Released).map(|one| one.lease).collect();
     engine.announce_ended(over.iter().copied(), None);

@@ -8,16 +8,18 @@ use super::{
     bulk::BATCH,
     leasing::messages::RevokeReason,
     loops::signals::Signal,
+    number_rules,
 };
 use crate::{
     domain::{
         ids::{CampaignId, LeaseId, SessionId},
+        number_rules::NumberRules,
         settings::SchedulerSettings,
     },
     store::{
         campaigns::ActivityRow,
-        leases::ReleaseVerdict,
         live_leases::{LeaseFilter, LiveLeaseRow},
+        releases::ReleaseVerdict,
         sessions::Presence,
         settings as stored,
     },
@@ -27,7 +29,7 @@ use crate::{
 const ACTIVITY_MAX: i64 = 1000;
 
 /// What UpdateSchedulerSettings may change; `None`: as it is.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct SettingsChange {
     /// See [`SchedulerSettings`].
     pub max_concurrency: Option<i32>,
@@ -45,6 +47,26 @@ pub struct SettingsChange {
     pub dial_within: Option<Duration>,
     /// See [`SchedulerSettings`]; an inner `None` is "no limit".
     pub max_calls_per_second: Option<Option<f64>>,
+    /// See [`SchedulerSettings`].
+    pub number_rules: Option<NumberRules>,
+}
+
+impl SettingsChange {
+    /// The settings after the change.
+    fn apply(self, before: &SchedulerSettings) -> SchedulerSettings {
+        SchedulerSettings {
+            max_concurrency: self.max_concurrency.unwrap_or(before.max_concurrency),
+            tick_interval: self.tick_interval.unwrap_or(before.tick_interval),
+            buffer_factor: self.buffer_factor.unwrap_or(before.buffer_factor),
+            batch_size: self.batch_size.unwrap_or(before.batch_size),
+            session_ttl: self.session_ttl.unwrap_or(before.session_ttl),
+            receipt_within: self.receipt_within.unwrap_or(before.receipt_within),
+            dial_within: self.dial_within.unwrap_or(before.dial_within),
+            max_calls_per_second: self.max_calls_per_second.unwrap_or(before.max_calls_per_second),
+            number_rules: self.number_rules.unwrap_or_else(|| before.number_rules.clone()),
+            etag: before.etag,
+        }
+    }
 }
 
 /// How the whole engine stands.
@@ -70,39 +92,34 @@ impl Engine {
     ) -> Result<SchedulerSettings, EngineError> {
         let done = self
             .change(asked, move |tx| {
+                let change = change.clone();
                 Box::pin(async move {
                     let before = stored::read(tx).await?;
-                    let after = SchedulerSettings {
-                        max_concurrency: change.max_concurrency.unwrap_or(before.max_concurrency),
-                        tick_interval: change.tick_interval.unwrap_or(before.tick_interval),
-                        buffer_factor: change.buffer_factor.unwrap_or(before.buffer_factor),
-                        batch_size: change.batch_size.unwrap_or(before.batch_size),
-                        session_ttl: change.session_ttl.unwrap_or(before.session_ttl),
-                        receipt_within: change.receipt_within.unwrap_or(before.receipt_within),
-                        dial_within: change.dial_within.unwrap_or(before.dial_within),
-                        max_calls_per_second: change.max_calls_per_second.unwrap_or(before.max_calls_per_second),
-                        etag: before.etag,
-                    };
+                    let after = change.apply(&before);
                     // Compared with what was read, too: two changes at once do not undo each other.
                     if etag.is_some_and(|etag| etag != before.etag) {
                         return Err(EngineError::StaleEtag);
                     }
                     if after == before {
-                        return Ok((before, (), None));
+                        return Ok((before, Vec::new(), None));
                     }
-                    let written = stored::update(tx, &after, Some(before.etag)).await?;
+                    let (written, campaigns) = if after.number_rules == before.number_rules {
+                        (stored::update(tx, &after, Some(before.etag)).await?, Vec::new())
+                    } else {
+                        number_rules::change(tx, &after).await?
+                    };
                     let written = written.ok_or(EngineError::Again)?;
-                    let audit = Audit::default().with_difference(
-                        "",
-                        &before,
-                        &SchedulerSettings { etag: before.etag, ..written.clone() },
-                    );
-                    Ok((written, (), Some(audit)))
+                    let kept = SchedulerSettings { etag: before.etag, ..written.clone() };
+                    let audit = Audit::default().with_difference("", &before, &kept);
+                    Ok((written, campaigns, Some(audit)))
                 })
             })
             .await?;
         self.survey().await?;
         self.signals.send(Signal::Settings);
+        for campaign in done.aftermath.unwrap_or_default() {
+            self.announce_work(campaign);
+        }
         // Of a repeated request as well: whoever changed the cap may have died before this.
         self.revoke_above_caps().await?;
         self.outlast_turns().await;

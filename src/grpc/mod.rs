@@ -14,6 +14,7 @@ mod lead_requests;
 mod leads;
 mod lease_messages;
 mod lease_stream;
+mod number_rules;
 mod outcomes;
 mod revocations;
 mod rules;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     calendar_rules,
     convert::{self, wire_duration},
+    number_rules,
     status::Violations,
 };
 use crate::{
@@ -159,6 +160,10 @@ fn change(rules: &pb::CampaignRules, bad: &mut Violations) -> CampaignChange {
         holidays: Some(calendar_rules::holidays(&rules.holidays, bad)),
         breaker_after: Some(breaker_after),
         breaker_probe_interval,
+        number_rules: match &rules.number_rules {
+            Some(given) => number_rules::parse(given, "rules.number_rules", bad),
+            None => Some(defaults.number_rules),
+        },
     }
 }
 
@@ -197,6 +202,7 @@ pub fn masked_change(request: &pb::UpdateCampaignRequest, bad: &mut Violations) 
             "rules.holidays" => masked.holidays.clone_from(&given.holidays),
             "rules.breaker_after" => masked.breaker_after = given.breaker_after,
             "rules.breaker_probe_interval" => masked.breaker_probe_interval = given.breaker_probe_interval,
+            "rules.number_rules" => masked.number_rules.clone_from(&given.number_rules),
             other => bad.add("update_mask", format!("`{}` cannot be changed", convert::shortened(other))),
         }
     }
@@ -247,5 +253,6 @@ pub fn wire(rules: &CampaignRules) -> pb::CampaignRules {
         holidays: rules.holidays.iter().map(dates).collect(),
         breaker_after: Some(rules.breaker_after),
         breaker_probe_interval: Some(wire_duration(rules.breaker_probe_interval)),
+        number_rules: Some(number_rules::wire(&rules.number_rules)),
     }
 }

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     convert::{self, BATCH_MAX, CALLBACK_AHEAD_MAX, KEY_MAX, timestamp, wire_duration},
-    lease_messages, lease_stream, revocations,
+    lease_messages, lease_stream, number_rules, revocations,
     status::Violations,
     views,
 };
@@ -16,11 +16,7 @@ use crate::{
     domain::{campaign::MAX_CONCURRENCY, outcome::Outcome, settings, time_zone},
     engine::{Engine, outcomes::Report, permits::Permit, polls::Poll, settings::SettingsChange},
     pb::{self, scheduler_service_server::SchedulerService},
-    store::{
-        leases::{ReleaseVerdict, ReportDetails},
-        migrations::schema_version,
-        permits::BeginVerdict,
-    },
+    store::{leases::ReportDetails, migrations::schema_version, permits::BeginVerdict, releases::ReleaseVerdict},
 };
 
 /// Characters of a note.
@@ -116,6 +112,7 @@ fn begin_result(lease: &str, permit: Permit, dial_within: Duration) -> pb::Begin
         BeginVerdict::Suppressed => refused(Why::Suppressed),
         BeginVerdict::Closed => refused(Why::CallingHours),
         BeginVerdict::Provider => refused(Why::Provider),
+        BeginVerdict::NumberRule(_) => refused(Why::NumberRule),
     }
 }
 
@@ -136,6 +133,8 @@ fn settings_change(given: &pb::SchedulerSettings, bad: &mut Violations) -> Setti
             .map(|value| convert::call_rate(Some(value), &field("max_calls_per_second"), bad)),
         ..SettingsChange::default()
     };
+    change.number_rules =
+        given.number_rules.as_ref().and_then(|rules| number_rules::parse(rules, &field("number_rules"), bad));
     let mut duration = |value: Option<prost_types::Duration>, range, name: &str| {
         value.and_then(|value| convert::duration(value, range, &field(name), bad))
     };

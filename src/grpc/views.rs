@@ -2,7 +2,7 @@
 
 use super::{
     convert::{timestamp, wire_duration},
-    rules,
+    number_rules, rules,
 };
 use crate::{
     domain::{
@@ -170,6 +170,7 @@ pub fn settings(settings: &SchedulerSettings) -> pb::SchedulerSettings {
         dial_within: Some(wire_duration(settings.dial_within)),
         etag: settings.etag.to_string(),
         max_calls_per_second: settings.max_calls_per_second,
+        number_rules: Some(number_rules::wire(&settings.number_rules)),
     }
 }
 

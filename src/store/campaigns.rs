@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::{Row, types::Json};
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, number_rules};
 use crate::domain::{
     campaign::{CampaignRules, CampaignState, StateFilter},
     ids::{CampaignId, CampaignKey},
@@ -155,7 +155,9 @@ pub async fn insert(
             ],
         )
         .await?;
-    find(client, By::Id(id)).await?.ok_or_else(|| StoreError::Bug("an inserted campaign is gone".into()))
+    let row = find(client, By::Id(id)).await?.ok_or_else(|| StoreError::Bug("an inserted campaign is gone".into()))?;
+    number_rules::write(client, row.key, &rules.number_rules).await?;
+    Ok(row)
 }
 
 /// Writes name and rules. The caller holds the fence exclusively.
@@ -188,7 +190,7 @@ pub async fn update(
         )
         .await?;
     client.execute("select set_breakers(array[$1::int])", &[&key]).await?;
-    Ok(())
+    number_rules::write(client, key, &rules.number_rules).await
 }
 
 /// Writes the state. The caller holds the fence exclusively and has checked that the change is allowed.

@@ -1,4 +1,5 @@
-//! Live leases: granted, settled, released; permits have a file of their own. One function call per batch; the statements are in the migrations.
+//! Live leases: granted and settled; permits and releases have files of their own. One function call per batch; the statements
+//! are in the migrations.
 
 use std::time::Duration;
 
@@ -70,6 +71,8 @@ pub enum GrantVerdict {
     Moved,
     /// The campaign's circuit breaker is open, and no probe is due.
     Provider,
+    /// A number rule forbids a call until then.
+    NumberRule(DateTime<Utc>),
 }
 
 /// Details of a report, as stored.
@@ -109,32 +112,6 @@ pub struct Settlement {
     /// As reported.
     pub details: ReportDetails,
 }
-
-/// A lease that is taken back, or was to be.
-#[derive(Debug, Clone, Copy)]
-pub struct Released {
-    /// The lease.
-    pub lease: LeaseId,
-    /// What became of it.
-    pub verdict: ReleaseVerdict,
-    /// Who held it, where known.
-    pub session: Option<SessionId>,
-}
-
-/// What became of a release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReleaseVerdict {
-    /// The lead is back in the queue.
-    Released,
-    /// It has a permit.
-    Begun,
-    /// Nobody, or somebody else, holds it.
-    NotHeld,
-}
-
-/// From how many returns without an attempt in a row on a lead backs off, and for how long.
-const RETURNS_MAX: i32 = 5;
-const RETURN_BACK_OFF: Duration = Duration::from_secs(300);
 
 pub(super) fn unknown_code(what: &str, code: i16) -> StoreError {
     StoreError::Bug(format!("{what} {code}"))
@@ -198,40 +175,6 @@ pub async fn settle(
     rows.iter().map(|row| Ok((row.try_get("lease_id")?, row.try_get("session_id")?, state_of(row, "state")?))).collect()
 }
 
-/// Takes back leases without a permit.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn release(
-    client: &impl GenericClient,
-    leases: &[LeaseId],
-    reason: i16,
-    session: Option<SessionId>,
-) -> Result<Vec<Released>, StoreError> {
-    let statement = client
-        .prepare_cached(
-            "select lease_id, verdict, session_id from release_leases($1::uuid[], $2::timestamptz[], $3::smallint[], \
-             $4::uuid, $5::int, make_interval(secs => $6::float8))",
-        )
-        .await?;
-    let at: Vec<Option<DateTime<Utc>>> = vec![None; leases.len()];
-    let reasons = vec![reason; leases.len()];
-    let rows = client
-        .query(&statement, &[&leases, &at, &reasons, &session, &RETURNS_MAX, &RETURN_BACK_OFF.as_secs_f64()])
-        .await?;
-    rows.iter()
-        .map(|row| {
-            let verdict = match row.try_get::<_, i16>("verdict")? {
-                1 => ReleaseVerdict::Released,
-                2 => ReleaseVerdict::Begun,
-                3 => ReleaseVerdict::NotHeld,
-                other => return Err(unknown_code("release verdict", other)),
-            };
-            Ok(Released { lease: row.try_get("lease_id")?, verdict, session: row.try_get("session_id")? })
-        })
-        .collect()
-}
-
 impl Store {
     /// Leases leads to sessions, in this order, as far as the caps have room. Answers per item, and the instant.
     ///
@@ -293,6 +236,7 @@ impl Store {
                     7 => GrantVerdict::Closed,
                     8 => GrantVerdict::Stale,
                     9 => GrantVerdict::Moved,
+                    10 => GrantVerdict::NumberRule(row.try_get("free_at")?),
                     11 => GrantVerdict::Provider,
                     other => return Err(unknown_code("grant verdict", other)),
                 })
@@ -309,20 +253,5 @@ impl Store {
         failpoints::pass("settle_before");
         failpoints::midway("settle_midway");
         settle(&self.client().await?, items, true).await.inspect(|_| failpoints::pass("settle_after"))
-    }
-
-    /// See [`release`].
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn release(
-        &self,
-        leases: &[LeaseId],
-        reason: i16,
-        session: Option<SessionId>,
-    ) -> Result<Vec<Released>, StoreError> {
-        failpoints::pass("release_before");
-        failpoints::midway("release_midway");
-        release(&self.client().await?, leases, reason, session).await.inspect(|_| failpoints::pass("release_after"))
     }
 }

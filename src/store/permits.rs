@@ -28,6 +28,8 @@ pub enum BeginVerdict {
     TooLate,
     /// The campaign's circuit breaker opened since the grant.
     Provider,
+    /// A number rule forbids a call until then.
+    NumberRule(DateTime<Utc>),
     /// Calls per second are limited, and its turn has not come. The lease stays.
     Wait,
 }
@@ -77,7 +79,8 @@ impl Store {
                     6 => BeginVerdict::Closed,
                     7 => BeginVerdict::TooLate,
                     8 => BeginVerdict::Wait,
-                    10 => BeginVerdict::Provider,
+                    10 => BeginVerdict::NumberRule(row.try_get("begun_at")?),
+                    11 => BeginVerdict::Provider,
                     other => return Err(unknown_code("begin verdict", other)),
                 };
                 Ok((row.try_get("lease_id")?, row.try_get("session_id")?, verdict, row.try_get("begun_at")?))

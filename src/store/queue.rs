@@ -149,6 +149,8 @@ pub mod waiting {
     pub const RETRY: i16 = 1;
     /// A retry after UNKNOWN, whose delay outlives a reset.
     pub const UNKNOWN_RETRY: i16 = 7;
+    /// A number rule forbids a call.
+    pub const NUMBER_RULE: i16 = 8;
 }
 
 /// An instant for a statement; none is "never".

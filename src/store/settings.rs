@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use deadpool_postgres::GenericClient;
+use tokio_postgres::types::Json;
 
-use super::{Store, StoreError};
-use crate::domain::settings::SchedulerSettings;
+use super::{Store, StoreError, number_rules};
+use crate::domain::{number_rules::NumberRules, settings::SchedulerSettings};
 
 const SELECT: &str = "select max_concurrency, tick_interval_ms, buffer_factor, batch_size, session_ttl_ms, receipt_within_ms, \
-     dial_within_ms, max_calls_per_second, etag from setting";
+     dial_within_ms, max_calls_per_second, number_rules, etag from setting";
 
 /// Milliseconds of a bounded duration; every setting's bound fits.
 fn ms(duration: Duration) -> i32 {
@@ -34,11 +35,13 @@ pub async fn read(client: &impl GenericClient) -> Result<SchedulerSettings, Stor
         receipt_within: duration("receipt_within_ms")?,
         dial_within: duration("dial_within_ms")?,
         max_calls_per_second: row.try_get("max_calls_per_second")?,
+        number_rules: row.try_get::<_, Json<NumberRules>>("number_rules")?.0,
         etag: row.try_get("etag")?,
     })
 }
 
-/// Writes the settings when `etag` is the one stored (or none is given). `None`: it was not.
+/// Writes the settings when `etag` is the one stored (or none is given). `None`: it was not. The caller holds the fences of all
+/// campaigns when number rules change.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -61,12 +64,17 @@ pub async fn update(
                 &ms(settings.session_ttl),
                 &ms(settings.receipt_within),
                 &ms(settings.dial_within),
+                &Json(&settings.number_rules),
                 &etag,
                 &settings.max_calls_per_second,
             ],
         )
         .await?;
-    if written == 0 { Ok(None) } else { Ok(Some(read(client).await?)) }
+    if written == 0 {
+        return Ok(None);
+    }
+    number_rules::write(client, number_rules::ENGINE, &settings.number_rules).await?;
+    Ok(Some(read(client).await?))
 }
 
 impl Store {
@@ -85,7 +93,7 @@ impl Store {
     pub async fn fill_settings(&self, settings: &SchedulerSettings) -> Result<(), StoreError> {
         let client = self.client().await?;
         let statement = client.prepare_cached(include_str!("sql/setting_fill.sql")).await?;
-        client
+        let filled = client
             .execute(
                 &statement,
                 &[
@@ -96,9 +104,14 @@ impl Store {
                     &ms(settings.session_ttl),
                     &ms(settings.receipt_within),
                     &ms(settings.dial_within),
+                    &Json(&settings.number_rules),
+                    &settings.max_calls_per_second,
                 ],
             )
             .await?;
+        if filled > 0 {
+            number_rules::write(&client, number_rules::ENGINE, &settings.number_rules).await?;
+        }
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     domain::ids::{CampaignKey, LeaseId, SessionId},
     engine::{Engine, GRANT_WITHIN},
-    store::leases::{ReleaseVerdict, Released},
+    store::releases::{ReleaseVerdict, Released},
 };
 
 /// How long a release waits when the database did not answer.

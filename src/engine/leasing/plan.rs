@@ -198,6 +198,7 @@ impl Floor {
                 GrantVerdict::NumberBusy => {
                     parked.push(park(&lead, Some(now.wall + NUMBER_BUSY_WAIT), waiting::NUMBER_BUSY));
                 }
+                GrantVerdict::NumberRule(until) => parked.push(park(&lead, Some(*until), waiting::NUMBER_RULE)),
                 GrantVerdict::Suppressed => suppressed.push(lead.number),
                 GrantVerdict::Closed => parked.push(park(&lead, Some(now.wall), waiting::BACK_OFF)),
                 GrantVerdict::Stale => {

@@ -17,11 +17,12 @@ use crate::{
         phone_number::PhoneNumber,
         retry_policy::RetryPolicy,
     },
-    engine::{Engine, EngineError, leasing::messages::RevokeReason, news::FACTS, suppressions},
+    engine::{Engine, EngineError, leasing::messages::RevokeReason, news::FACTS, number_rules, suppressions},
     store::{
         Transaction,
         attempts::{self, EndedLease},
         changes::{self, Lifted, Placed, Revoked},
+        number_rules as stored_rules,
         queue::waiting,
         suppressions as stored,
     },
@@ -66,6 +67,7 @@ impl Engine {
         }
         let refused: BTreeSet<LeaseId> =
             reports.iter().filter(|r| r.outcome == Outcome::DoNotCall).map(|r| r.lease).collect();
+        let all: Vec<PhoneNumber> = known.iter().filter_map(|ended| PhoneNumber::from_digits(ended.number)).collect();
         let numbers: Vec<PhoneNumber> = known
             .iter()
             .filter(|ended| refused.contains(&ended.lease))
@@ -76,14 +78,22 @@ impl Engine {
         let done = self
             .mutate(None, move |tx| {
                 let (reports, numbers, rules) = (reports.clone(), numbers.clone(), rules.clone());
-                let campaigns = campaigns.clone();
+                let (mut campaigns, all) = (campaigns.clone(), all.clone());
                 Box::pin(async move {
+                    // What a call was may hold up leads of its number everywhere.
+                    let held_up = stored_rules::any(tx).await?;
+                    if held_up {
+                        campaigns.extend(stored::leads_of(tx, &all).await?.into_iter().map(|(campaign, _)| campaign));
+                    }
                     stored::fence(tx, &numbers, &campaigns).await?;
                     let mut aftermath = Aftermath::default();
                     let mut answers = Vec::with_capacity(reports.len());
                     for report in &reports {
                         let answer = take_late(tx, report, &rules, now, &mut aftermath).await?;
                         answers.push((answer.verdict as i16, answer.state.map(LeadState::code)));
+                    }
+                    if held_up {
+                        aftermath.campaigns.extend(number_rules::look_again(tx, &all).await?);
                     }
                     if !numbers.is_empty() {
                         aftermath.suppressed.extend(suppressions::suppress_for_good(tx, &numbers).await?);

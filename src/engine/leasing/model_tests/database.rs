@@ -17,9 +17,10 @@ use crate::{
     store::{
         StoreError,
         campaigns::CampaignRow,
-        leases::{GrantItem, GrantVerdict, ReleaseVerdict},
+        leases::{GrantItem, GrantVerdict},
         live_leases::OwnLease,
         queue::{Parked, QueuedLead, Refill},
+        releases::ReleaseVerdict,
     },
 };
 

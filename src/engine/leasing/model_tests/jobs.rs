@@ -14,7 +14,8 @@ use crate::{
     },
     store::{
         StoreError,
-        leases::{GrantItem, GrantVerdict, ReleaseVerdict},
+        leases::{GrantItem, GrantVerdict},
+        releases::ReleaseVerdict,
     },
 };
 
@@ -124,6 +125,7 @@ impl World {
             13 => Ok(self.db.grant(&items, Some(GrantVerdict::Closed))),
             14 => Ok(self.db.grant(&items, Some(GrantVerdict::Suppressed))),
             15 => Ok(self.db.grant(&items, Some(GrantVerdict::Provider))),
+            16 => Ok(self.db.grant(&items, items.first().map(|item| GrantVerdict::NumberRule(item.open_until)))),
             _ => Ok(self.db.grant(&items, None)),
         };
         self.tell(Event::Granted(planned, result));

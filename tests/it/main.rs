@@ -20,6 +20,7 @@ mod guarantees;
 mod imports;
 mod interleavings;
 mod leads;
+mod number_rules;
 mod outcomes;
 mod polls;
 mod privacy;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, time::Duration};
 
 use dialplane::pb;
 
-use crate::support::{World, database::Database, eventually, lead, rules};
+use crate::support::{World, database::Database, eventually, lead, rules, seconds};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_statement_file_is_understood_by_the_database() {
@@ -35,6 +35,10 @@ async fn calls_walk_no_table_that_grows_even_without_statistics() {
                where relname in ('lead', 'due') or relname like 'call\\_attempt\\_%' \
                loop execute format('alter table %s set (autovacuum_enabled = off)', t); end loop; end $$";
     world.database.sql.batch_execute(off).await.unwrap();
+    // A number rule that holds nobody up, and reads what each of them was called before.
+    let cap = pb::RollingCap { max_calls: 100, period: seconds(60) };
+    let number_rules = Some(pb::NumberRules { caps: vec![cap], ..Default::default() });
+    world.set(pb::SchedulerSettings { number_rules, ..Default::default() }).await;
     let campaign = world.campaign(rules()).await;
     for first in (0..10_000).step_by(1000) {
         world.add(&campaign, (first..first + 1000).map(lead).collect()).await;

@@ -9,9 +9,10 @@ use dialplane::{
     },
     store::{
         StoreError,
-        leases::{GrantItem, GrantVerdict, ReleaseVerdict},
+        leases::{GrantItem, GrantVerdict},
         permits::{BeginItem, BeginVerdict},
         queue::{Parked, QueuedLead, waiting},
+        releases::ReleaseVerdict,
     },
 };
 use uuid::Uuid;
@@ -41,6 +42,8 @@ pub enum Action {
     Begin,
     /// Outcomes of `Begun`, `Ringing` and `Leased`.
     Settle,
+    /// The same three as never placed; in no matrix, since it is the same statement.
+    SettleNotPlaced,
     /// DO_NOT_CALL of `Begun`, whose number campaign two has, too.
     SettleDoNotCall,
     /// `Begun` as UNKNOWN.
@@ -53,6 +56,8 @@ pub enum Action {
     Reset,
     CampaignCap,
     EngineCap,
+    /// A day between calls to a number.
+    NumberRules,
     Import,
     Suppress,
     /// A number that no campaign has, but an import may bring.
@@ -78,7 +83,7 @@ pub enum Action {
 }
 
 impl Action {
-    pub const ALL: [Action; 27] = [
+    pub const ALL: [Action; 28] = [
         Action::Grant,
         Action::GrantTwins,
         Action::Refill,
@@ -93,6 +98,7 @@ impl Action {
         Action::Reset,
         Action::CampaignCap,
         Action::EngineCap,
+        Action::NumberRules,
         Action::Import,
         Action::Suppress,
         Action::SuppressNew,
@@ -132,6 +138,7 @@ impl Action {
             Action::Park => park(line, stage).await,
             Action::Begin => begin(line, stage).await,
             Action::Settle => settle(line, stage, &SETTLED, Outcome::NoAnswer, true).await,
+            Action::SettleNotPlaced => settle(line, stage, &SETTLED, Outcome::NotPlaced, true).await,
             Action::Expire => settle(line, stage, &[Who::Begun], Outcome::Unknown, false).await,
             Action::Release => release(line, stage, true).await,
             Action::TakeBack => release(line, stage, false).await,

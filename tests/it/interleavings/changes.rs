@@ -7,8 +7,10 @@ use dialplane::{
         campaign::{CampaignRules, CampaignState},
         ids::{LeadId, LeaseId},
         lead::{Fact, LeadState},
+        number_rules::NumberRules,
         outcome::Outcome,
         phone_number::PhoneNumber,
+        settings::SchedulerSettings,
     },
     store::{
         StoreError,
@@ -18,7 +20,7 @@ use dialplane::{
         imports,
         leads::{self, LeadChange, LeadRow, NewLead},
         leases::{self, ReportDetails},
-        live_leases,
+        live_leases, number_rules,
         queue::waiting,
         settings,
         suppressions::{self, SuppressionFilter},
@@ -48,6 +50,7 @@ pub async fn run(action: Action, line: &Line, stage: &Stage) -> Result<Answer, S
         Action::Reset => reset(db, stage).await,
         Action::CampaignCap => lower_campaign_cap(db, stage).await,
         Action::EngineCap => lower_engine_cap(db).await,
+        Action::NumberRules => a_day_between_calls(db).await,
         Action::Import => import(db, stage).await,
         Action::Suppress => suppress(db, &SUPPRESSED.map(Who::number), None).await,
         Action::SuppressNew => suppress(db, &[Who::Imported.number()], None).await,
@@ -108,6 +111,23 @@ async fn lower_engine_cap(db: &Object) -> Result<Answer, StoreError> {
     let mut after = settings::read(db).await?;
     after.max_concurrency = LOWERED_CAP;
     settings::update(db, &after, Some(before.etag)).await?.ok_or(StoreError::Again)?;
+    Ok(Answer::default())
+}
+
+async fn a_day_between_calls(db: &Object) -> Result<Answer, StoreError> {
+    let before = settings::read(db).await?;
+    let gap = Some(std::time::Duration::from_hours(24));
+    let after =
+        SchedulerSettings { number_rules: NumberRules { min_gap: gap, ..Default::default() }, ..before.clone() };
+    if after == before {
+        return Ok(Answer::refused("in force already"));
+    }
+    let campaigns = number_rules::campaigns(db).await?;
+    changes::fence(db, &campaigns).await?;
+    settings::update(db, &after, Some(before.etag)).await?.ok_or(StoreError::Again)?;
+    for campaign in campaigns {
+        number_rules::look_again(db, campaign, None).await?;
+    }
     Ok(Answer::default())
 }
 

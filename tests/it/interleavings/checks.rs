@@ -87,6 +87,7 @@ pub const PICTURE: &str = "
         select format('campaign %s: state %s, cap %s, rules %s', campaign_id, state, max_concurrency, rules_version)
         from campaign
         union all select format('cap %s', max_concurrency) from setting
+        union all select format('number rule of %s: %s for %s', campaign_id, at_most, lasts) from number_rule
         union all select format('suppressed %s: for good %s', number, expires_at is null) from suppression
         union all select format('imported through %s', through_seq) from import
         union all select format('replica %s', replica_id) from replica

@@ -5,6 +5,7 @@ mod actions;
 mod changes;
 mod checks;
 mod line;
+mod numbers;
 mod pairs;
 mod scene;
 mod stage;
@@ -35,6 +36,9 @@ fn promises_broken(first: Action, second: Action, met: &Met) -> Option<&'static 
     let permitted = met.second.permit == Some(BeginVerdict::Permitted);
     if second == Action::Begin && Action::ENDING_LEASED.contains(&first) && permitted {
         return Some("a permit for a lease that was over");
+    }
+    if first == Action::NumberRules && permitted {
+        return Some("a permit against a number rule");
     }
     let granted = met.second.grants.contains(&GrantVerdict::Granted);
     if first == Action::EngineCap && granted {

@@ -1,11 +1,9 @@
 //! The pairs that matter, by name: what exactly comes of them, in both orders.
 
 use dialplane::store::{
-    leases::{
-        GrantVerdict::{EngineCap, Gone, Granted, Moved, NumberBusy, Stale},
-        ReleaseVerdict::{Begun, NotHeld, Released},
-    },
+    leases::GrantVerdict::{EngineCap, Gone, Granted, Moved, NumberBusy, Stale},
     permits::BeginVerdict::{Lost, Permitted, TooLate},
+    releases::ReleaseVerdict::{Begun, NotHeld, Released},
 };
 
 use super::{
@@ -42,7 +40,7 @@ impl Theatre {
         self.count("select sum(attempts)::bigint from gauge").await
     }
 
-    async fn leases_of(&self, who: Who) -> i64 {
+    pub async fn leases_of(&self, who: Who) -> i64 {
         self.count(&format!("select count(*) from lease where number = {}", who.number().digits())).await
     }
 

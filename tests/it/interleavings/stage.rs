@@ -65,7 +65,7 @@ impl Who {
 }
 
 /// The tables of a stage; what a scene did to them is undone.
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 17] = [
     "setting",
     "campaign",
     "gauge",
@@ -79,6 +79,7 @@ const TABLES: [&str; 16] = [
     "call_attempt",
     "attempt_report",
     "suppression",
+    "number_rule",
     "import",
     "request",
     "test_clock",

@@ -5,7 +5,12 @@ use std::{collections::BTreeSet, time::Duration};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use super::{calling_hours::CallingHours, number_rules::NumberRules, retry_policy::RetryPolicy};
+use super::{
+    calling_hours::CallingHours,
+    hour_presets::HourPreset,
+    number_rules::{Limit, NumberRules},
+    retry_policy::RetryPolicy,
+};
 
 /// The life of a campaign. The discriminants are the codes of the proto and of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +152,12 @@ impl CampaignRules {
     pub fn effective_hours(&self) -> Option<CallingHours> {
         let default = || self.hour_presets.is_empty().then(CallingHours::default);
         self.calling_hours.clone().or_else(default)
+    }
+
+    /// The number rules that hold beside the engine's: its own, and those of its presets.
+    pub fn limits(&self) -> Vec<Limit> {
+        let presets = self.hour_presets.iter().filter_map(|name| HourPreset::find(name));
+        self.number_rules.limits().chain(presets.flat_map(HourPreset::limits)).collect()
     }
 }
 

@@ -7,7 +7,11 @@ use std::{sync::LazyLock, time::Duration};
 use chrono::NaiveDate;
 use serde::Deserialize;
 
-use crate::domain::{calling_hours::CallingHours, outcome::Outcome};
+use crate::domain::{
+    calling_hours::CallingHours,
+    number_rules::{self, Limit, NumberRules, RollingCap},
+    outcome::Outcome,
+};
 
 /// Most presets of one campaign.
 pub const PRESETS_MAX: usize = 20;
@@ -48,7 +52,7 @@ pub struct PresetVersion {
 #[serde(deny_unknown_fields)]
 pub struct NumberCap {
     /// Calls.
-    pub max_calls: u32,
+    pub max_calls: i32,
     period_hours: u32,
 }
 
@@ -61,24 +65,21 @@ pub struct CoolDown {
     period_hours: u32,
 }
 
-impl NumberCap {
-    /// The length of the period.
-    pub fn period(&self) -> Duration {
-        hours(self.period_hours)
-    }
-}
-
-impl CoolDown {
-    /// How long.
-    pub fn period(&self) -> Duration {
-        hours(self.period_hours)
-    }
-}
-
 impl PresetVersion {
-    /// No call to a number for so long after a conversation.
-    pub fn conversation_gap(&self) -> Option<Duration> {
-        self.conversation_gap_hours.map(hours)
+    /// Its number rules.
+    fn number_rules(&self) -> NumberRules {
+        let caps =
+            self.number_caps.iter().map(|cap| RollingCap { max_calls: cap.max_calls, period: hours(cap.period_hours) });
+        let cool_downs = self
+            .cool_downs
+            .iter()
+            .map(|one| number_rules::CoolDown { outcome: one.outcome, lasts: hours(one.period_hours) });
+        NumberRules {
+            caps: caps.collect(),
+            min_gap: None,
+            gap_after_conversation: self.conversation_gap_hours.map(hours),
+            cool_downs: cool_downs.collect(),
+        }
     }
 }
 
@@ -99,6 +100,12 @@ impl HourPreset {
     /// The preset of a name, letter for letter.
     pub fn find(name: &str) -> Option<&'static HourPreset> {
         PRESETS.iter().find(|preset| preset.name == name)
+    }
+
+    /// Its number rules: those of every version together, whatever the day. Statements hold them against calls of the past,
+    /// and the stricter one is the safe one.
+    pub fn limits(&self) -> impl Iterator<Item = Limit> {
+        self.versions.iter().flat_map(|version| version.number_rules().limits().collect::<Vec<_>>())
     }
 
     /// What holds on a local day; before its first version the first.
@@ -134,19 +141,22 @@ mod tests {
 
     #[test]
     fn presets_carry_the_number_rules_of_their_law() {
-        let caps = |name: &str| {
-            let version = HourPreset::find(name).unwrap().on(day("2026-12-01")).unwrap();
-            version.number_caps.iter().map(|cap| (cap.max_calls, cap.period().as_secs() / 3600)).collect::<Vec<_>>()
+        use crate::domain::number_rules::NumberRule;
+        let hours = |of: Duration| of.as_secs() / 3600;
+        let rules = |name: &str| {
+            let limits = HourPreset::find(name).unwrap().limits();
+            limits.map(|limit| (limit.rule, limit.at_most, hours(limit.lasts))).collect::<Vec<_>>()
         };
         for name in ["us-fl", "us-ok", "us-md"] {
-            assert_eq!(caps(name), [(3, 24)]);
+            assert!(matches!(rules(name).as_slice(), [(NumberRule::Cap(_), 3, 24)]));
         }
-        assert_eq!(caps("us-reg-f"), [(7, 7 * 24)]);
-        assert_eq!(caps("us-tcpa"), []);
-        let reg_f = HourPreset::find("us-reg-f").unwrap().on(day("2026-12-01")).unwrap();
-        assert_eq!(reg_f.conversation_gap(), Some(Duration::from_secs(7 * 24 * 3600)));
-        let uk = HourPreset::find("uk").unwrap().on(day("2026-12-01")).unwrap();
-        let cool_downs: Vec<_> = uk.cool_downs.iter().map(|one| (one.outcome, one.period().as_secs() / 3600)).collect();
+        assert!(matches!(
+            rules("us-reg-f").as_slice(),
+            [(NumberRule::Cap(_), 7, 168), (NumberRule::GapAfterConversation(_), 1, 168)]
+        ));
+        assert_eq!(rules("us-tcpa"), []);
+        let cool_downs: Vec<_> =
+            HourPreset::find("uk").unwrap().limits().map(|one| (one.outcomes.unwrap()[0], hours(one.lasts))).collect();
         assert_eq!(cool_downs, [(Outcome::Abandoned, 72), (Outcome::Voicemail, 24)]);
     }
 

@@ -1,8 +1,8 @@
 //! Why a lead is (not) called, and how many leads of a campaign for which reason: the predicate of the grant, told in words.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Engine, EngineError};
 use crate::{
@@ -13,6 +13,8 @@ use crate::{
         ids::{CampaignId, LeadId},
         lead::LeadState,
         lead_zones::LeadZones,
+        number_rules::{self, CALL_MAX, Call, Limit, NumberRule},
+        phone_number::PhoneNumber,
     },
     store::{
         campaigns::{By, CampaignRow, GaugeRow},
@@ -80,7 +82,12 @@ impl Engine {
         let group = groups.into_iter().next().ok_or(EngineError::LeadNotFound)?;
         let subject = subject(&row, &group);
         let calendar = CallingCalendar::new(&row.rules);
-        let closed = |at| closed(&row, &calendar, &group, at);
+        let numbers = self.number_rules(&row, group.number, at.min(now)).await?;
+        let closed = |at| {
+            let mut closed = closed(&row, &calendar, &group, at);
+            closed.extend(numbers.holds(at));
+            closed
+        };
         let mut failed = failed(&subject, closed, at);
         // Whoever has a lease has room; at another instant nobody knows it.
         if at <= now && group.lease.is_none() {
@@ -107,7 +114,11 @@ impl Engine {
         let of_campaign = |one: &Failed| one.condition == Condition::CampaignRunning;
         for group in self.store.lead_groups(row.key, None, at).await? {
             let subject = subject(&row, &group);
-            let closed = |at| closed(&row, &calendar, &group, at);
+            let closed = |at| {
+                let mut closed = closed(&row, &calendar, &group, at);
+                closed.extend(held_up(&group, at));
+                closed
+            };
             let failed: Vec<Failed> =
                 failed(&subject, closed, at).into_iter().filter(|one| !of_campaign(one)).collect();
             leads += group.leads;
@@ -135,6 +146,19 @@ impl Engine {
         Ok(CampaignExplanation { at, leads, callable, failed, counts, first_callable_at: first })
     }
 
+    /// What the number rules hold against a number.
+    async fn number_rules(&self, row: &CampaignRow, number: i64, at: DateTime<Utc>) -> Result<Numbers, EngineError> {
+        let mut limits: Vec<Limit> = self.store.settings().await?.number_rules.limits().collect();
+        limits.extend(row.rules.limits());
+        let longest = limits.iter().map(|limit| limit.lasts).max();
+        let since = longest.and_then(|longest| at.checked_sub_signed(TimeDelta::from_std(longest).ok()? + CALL_MAX));
+        let calls = match (PhoneNumber::from_digits(number), since) {
+            (Some(number), Some(since)) => self.store.calls_to(number, since).await?,
+            _ => Vec::new(),
+        };
+        Ok(Numbers { limits, calls })
+    }
+
     /// What room there is now for one more lease of a campaign.
     async fn room(&self, row: &CampaignRow) -> Result<Vec<Failed>, EngineError> {
         let (settings, presence) = (self.store.settings().await?, self.store.presence(self.replica()).await?);
@@ -160,6 +184,36 @@ impl Engine {
     }
 }
 
+/// The rules for a number, and the calls to it.
+struct Numbers {
+    limits: Vec<Limit>,
+    calls: Vec<Call>,
+}
+
+impl Numbers {
+    fn holds(&self, at: DateTime<Utc>) -> impl Iterator<Item = Failed> {
+        let holds = number_rules::holds(self.limits.iter().cloned(), &self.calls, at);
+        holds.into_iter().map(|hold| Failed::new(Condition::NumberRules, Some(hold.until), named(hold.rule)))
+    }
+}
+
+fn named(rule: NumberRule) -> String {
+    let hours = |of: Duration| format!("{} h", of.as_secs_f64() / 3600.0);
+    match rule {
+        NumberRule::Cap(cap) => format!("{} calls to the number in {}", cap.max_calls, hours(cap.period)),
+        NumberRule::Gap(gap) => format!("the last call to the number was less than {} ago", hours(gap)),
+        NumberRule::GapAfterConversation(gap) => format!("somebody was talked to less than {} ago", hours(gap)),
+        NumberRule::CoolDown(one) => format!("{} less than {} ago", one.outcome, hours(one.lasts)),
+    }
+}
+
+/// Of many leads only those are known to be held up by a number rule that were refused for it.
+fn held_up(group: &LeadGroup, at: DateTime<Utc>) -> Option<Failed> {
+    let until = group.waits_until.flatten().filter(|until| at < *until)?;
+    let waits = group.reason == Some(waiting::NUMBER_RULE);
+    waits.then(|| Failed::new(Condition::NumberRules, Some(until), "a number rule"))
+}
+
 fn dialing(gauge: &GaugeRow) -> i64 {
     gauge.counts.iter().find(|(state, _)| *state == LeadState::DialingIntent).map_or(0, |(_, leads)| *leads)
 }
@@ -172,7 +226,7 @@ fn subject(row: &CampaignRow, group: &LeadGroup) -> Subject {
     // Who was taken out of the queue for his number's sake stays out until he is put back, whatever the list says.
     let blocked = group.blocked && !group.do_not_call;
     // Hours and zone, a busy number, number rules: these are judged by themselves.
-    let judged = [waiting::CALLING_HOURS, waiting::NO_TIME_ZONE];
+    let judged = [waiting::CALLING_HOURS, waiting::NO_TIME_ZONE, waiting::NUMBER_RULE];
     Subject {
         campaign: row.state,
         state: group.state,

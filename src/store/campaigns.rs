@@ -156,7 +156,7 @@ pub async fn insert(
         )
         .await?;
     let row = find(client, By::Id(id)).await?.ok_or_else(|| StoreError::Bug("an inserted campaign is gone".into()))?;
-    number_rules::write(client, row.key, &rules.number_rules).await?;
+    number_rules::write(client, row.key, rules.limits()).await?;
     Ok(row)
 }
 
@@ -190,7 +190,7 @@ pub async fn update(
         )
         .await?;
     client.execute("select set_breakers(array[$1::int])", &[&key]).await?;
-    number_rules::write(client, key, &rules.number_rules).await
+    number_rules::write(client, key, rules.limits()).await
 }
 
 /// Writes the state. The caller holds the fence exclusively and has checked that the change is allowed.

@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use super::{Store, StoreError};
 use crate::domain::{
     ids::{CampaignKey, LeadId},
-    number_rules::{Call, NumberRules},
+    number_rules::{Call, Limit},
     outcome::Outcome,
     phone_number::PhoneNumber,
 };
@@ -22,7 +22,11 @@ const CALLS_MAX: i64 = 1000;
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn write(client: &impl GenericClient, campaign: CampaignKey, rules: &NumberRules) -> Result<(), StoreError> {
+pub async fn write(
+    client: &impl GenericClient,
+    campaign: CampaignKey,
+    limits: impl IntoIterator<Item = Limit>,
+) -> Result<(), StoreError> {
     let delete = client.prepare_cached("delete from number_rule where campaign_id = $1::int").await?;
     client.execute(&delete, &[&campaign]).await?;
     let insert = client
@@ -31,7 +35,7 @@ pub async fn write(client: &impl GenericClient, campaign: CampaignKey, rules: &N
              values ($1::int, $2::smallint, $3::smallint[], $4::int, make_interval(secs => $5::float8))",
         )
         .await?;
-    for (limit, ord) in rules.limits().zip(1_i16..) {
+    for (limit, ord) in limits.into_iter().zip(1_i16..) {
         let outcomes: Option<Vec<i16>> = limit.outcomes.map(|of| of.into_iter().map(Outcome::code).collect());
         client.execute(&insert, &[&campaign, &ord, &outcomes, &limit.at_most, &limit.lasts.as_secs_f64()]).await?;
     }

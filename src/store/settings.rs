@@ -73,7 +73,7 @@ pub async fn update(
     if written == 0 {
         return Ok(None);
     }
-    number_rules::write(client, number_rules::ENGINE, &settings.number_rules).await?;
+    number_rules::write(client, number_rules::ENGINE, settings.number_rules.limits()).await?;
     Ok(Some(read(client).await?))
 }
 
@@ -110,7 +110,7 @@ impl Store {
             )
             .await?;
         if filled > 0 {
-            number_rules::write(&client, number_rules::ENGINE, &settings.number_rules).await?;
+            number_rules::write(&client, number_rules::ENGINE, settings.number_rules.limits()).await?;
         }
         Ok(())
     }

@@ -7,7 +7,6 @@ use dialplane::{
     domain::ids::LeaseId,
     store::{
         StoreError,
-        leases::GrantVerdict,
         permits::{BeginItem, BeginVerdict},
     },
 };
@@ -16,7 +15,7 @@ use uuid::Uuid;
 use super::{
     actions::{Action, Answer, take_back_above_caps},
     line::{Line, Probe},
-    stage::{Stage, Who},
+    stage::Stage,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,15 +139,6 @@ impl Theatre {
     /// Leases that a sweeper would end now.
     pub async fn overdue(&self) -> Vec<LeaseId> {
         self.first.store.overdue_leases(100).await.unwrap().into_iter().map(|(lease, _)| lease).collect()
-    }
-
-    /// Queues a fresh lead and asks for a lease of it.
-    pub async fn grants_of(&self, who: Who) -> Vec<GrantVerdict> {
-        let (store, stage) = (&self.first.store, &self.stage);
-        let refill = store.refill(stage.one, stage.replica, 1, 100, 1000, &stage.windows()).await.unwrap();
-        let items: Vec<_> =
-            refill.ready.iter().filter(|lead| lead.lead == stage.lead(who)).map(|lead| stage.item(lead)).collect();
-        store.grant(stage.replica, &items, stage.any_time()).await.unwrap().0
     }
 
     /// Asks for a permit for a lease that a scene made.

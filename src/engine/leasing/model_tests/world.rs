@@ -143,7 +143,9 @@ impl World {
 
     /// A plan that leaves room has used every lead that is there, or every slot that takes it.
     fn nobody_waits(&self) {
-        for (key, _) in self.floor.lanes.iter().filter(|(_, lane)| lane.is_open(self.now.wall) && !lane.buffer.is_empty()) {
+        for (key, _) in
+            self.floor.lanes.iter().filter(|(_, lane)| lane.is_open(self.now.wall) && !lane.buffer.is_empty())
+        {
             for (id, session) in self.floor.sessions.iter().filter(|(_, session)| session.serves(*key)) {
                 let doubtful = self.model.doubtful.values().filter(|of| *of == id).count();
                 assert_eq!(session.free(self.floor.served, doubtful), 0, "a slot and a lead wait for nothing");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dialplane::pb::{self, CampaignState, Outcome};
 
-use crate::support::{World, asks::attempts, eventually, hours, lead, number, retry, rules};
+use crate::support::{World, asks::attempts, eventually, hours, lead, lead_nowhere, number, retry, rules};
 
 impl World {
     async fn shown(&mut self, campaign_id: &str) -> CampaignState {
@@ -118,7 +118,7 @@ async fn a_campaign_is_not_complete_while_a_call_a_retry_or_a_promise_is_open_or
 async fn leads_that_lack_a_zone_or_an_instant_do_not_hold_a_campaign_up_but_are_counted() {
     let mut world = World::start().await;
     let campaign = world.campaign(pb::CampaignRules { default_time_zone: String::new(), ..rules() }).await;
-    let nowhere = lead(0);
+    let nowhere = lead_nowhere(0);
     let somewhere = pb::NewLead { time_zone: "Etc/UTC".into(), ..lead(1) };
     let leads = world.add(&campaign, vec![nowhere, somewhere.clone()]).await;
     let mut dialer = world.dialer(&campaign, 1).await;

@@ -301,7 +301,9 @@ impl Life {
             })
             .await;
             let call = self.known(&number, &lease);
-            *call = Call { happened_at: ended_at, outcome: Some(Outcome::Unknown), ..*call };
+            // No call lasts longer than a day, however late its end was noticed.
+            let happened_at = ended_at.min(call.begun_at + TimeDelta::hours(24));
+            *call = Call { happened_at, outcome: Some(Outcome::Unknown), ..*call };
         }
     }
 

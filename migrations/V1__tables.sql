@@ -126,8 +126,10 @@ create table lead (
     updated_at           timestamptz not null,
     -- The key of its due row, when it waits.
     not_before           timestamptz,
-    -- The promise, until an attempt for it rang.
+    -- The promise, until an attempt for it rang; infinity: held, nobody knows for when.
     callback_at          timestamptz,
+    -- The end of the interval that was asked for, where one was.
+    callback_latest      timestamptz,
     last_attempt_at      timestamptz,
     -- When the newest attempt that rang began: NOT_PLACED never did.
     rang_at              timestamptz,
@@ -280,6 +282,9 @@ create table call_attempt (
     metadata         jsonb,
     -- The number of its outcome, while no other report has come.
     accepted_no      bigint,
+    -- In what words the callback was asked for, and the end of the interval that they name.
+    callback_phrase  text,
+    callback_latest  timestamptz,
     primary key (lease_id)
 ) partition by range (lease_id);
 create table call_attempt_default partition of call_attempt default;
@@ -304,7 +309,8 @@ create table attempt_report (
     ring_ms     int,
     provider_call_id text,
     note        text,
-    metadata    jsonb
+    metadata    jsonb,
+    callback_phrase text
 );
 create index attempt_report_by_lease on attempt_report (lease_id, report_id);
 create index attempt_report_in_order on attempt_report (accepted_no, lease_id, nth);

@@ -356,7 +356,7 @@ create function settle_leases(p_leases uuid[], p_versions int[], p_outcomes smal
                               p_callbacks timestamptz[], p_said timestamptz[], p_streaks smallint[], p_callback_counts smallint[],
                               p_conversation_seqs int[], p_conversation_outcomes smallint[], p_occurred timestamptz[],
                               p_providers text[], p_talk_ms int[], p_ring_ms int[], p_notes text[], p_metadata jsonb[],
-                              p_alone boolean)
+                              p_alone boolean, p_callback_latest timestamptz[], p_phrases text[])
 returns table (lease_id uuid, session_id uuid, state smallint)
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -371,9 +371,11 @@ begin
     t := engine_now();
     with item as materialized (
         select i.* from unnest(p_leases, p_versions, p_outcomes, p_states, p_due, p_callbacks, p_said, p_streaks, p_callback_counts,
-            p_conversation_seqs, p_conversation_outcomes, p_occurred, p_providers, p_talk_ms, p_ring_ms, p_notes, p_metadata)
+            p_conversation_seqs, p_conversation_outcomes, p_occurred, p_providers, p_talk_ms, p_ring_ms, p_notes, p_metadata,
+            p_callback_latest, p_phrases)
             as i (lease_id, version, outcome, new_state, due_at, callback_at, said, streak, callbacks, conversation_seq,
-                  conversation_outcome, occurred_at, provider_call_id, talk_ms, ring_ms, note, metadata)
+                  conversation_outcome, occurred_at, provider_call_id, talk_ms, ring_ms, note, metadata,
+                  callback_latest, callback_phrase)
     ), gone as (
         delete from lease z using item i, lead l
         where z.lease_id = i.lease_id and l.campaign_id = z.campaign_id and l.lead_id = z.lead_id and l.version = i.version
@@ -381,7 +383,7 @@ begin
                 select from lead o where o.number = z.number and o.campaign_id <> z.campaign_id))
         returning z.*, i.version, i.outcome, i.new_state, i.due_at, i.callback_at, i.said, i.streak, i.callbacks, i.conversation_seq,
             i.conversation_outcome, i.occurred_at, i.provider_call_id, i.talk_ms, i.ring_ms, i.note, i.metadata,
-            l.blocked, l.attempts_total
+            i.callback_latest, i.callback_phrase, l.blocked, l.attempts_total
     ), after as materialized (
         select x.*, g.epoch as current_epoch, x.blocked or x.outcome = 4 as blocked_after,
             case when x.epoch < g.epoch then 0 else x.attempts + (x.outcome <> 11)::int end::smallint as attempts_after,
@@ -397,7 +399,7 @@ begin
         update lead l set state = x.new_state, attempts = x.attempts_after,
             attempts_total = l.attempts_total + (x.outcome <> 11)::int, epoch = x.current_epoch,
             not_before = case when x.waits or x.blocked_after then x.due_at end, callback_at = x.callback_at,
-            last_outcome = x.outcome, streak = x.streak, callbacks = x.callbacks, conversation_seq = x.conversation_seq,
+            callback_latest = x.callback_latest, last_outcome = x.outcome, streak = x.streak, callbacks = x.callbacks, conversation_seq = x.conversation_seq,
             conversation_outcome = x.conversation_outcome, seq = x.seq, last_attempt_at = coalesce(x.begun_at, t),
             rang_at = case when x.outcome <> 11 then coalesce(x.begun_at, x.granted_at) else l.rang_at end,
             returned_in_a_row = 0, version = l.version + 1, do_not_call = l.do_not_call or x.outcome = 4,
@@ -417,10 +419,11 @@ begin
     ), a as (
         insert into call_attempt (lease_id, lead_id, session_id, campaign_id, seq, attempt_number, granted_at, begun_at, ended_at,
             occurred_at, callback_at, talk_ms, ring_ms, outcome, counted, by_engine, dialer_id, provider_call_id, note, metadata, epoch,
-            accepted_no)
+            accepted_no, callback_phrase, callback_latest)
         select x.lease_id, x.lead_id, x.session_id, x.campaign_id, x.seq, x.attempts_total + 1, x.granted_at, x.begun_at, t,
             coalesce(x.occurred_at, t), x.said, x.talk_ms, x.ring_ms, x.outcome,
-            x.outcome <> 11, x.outcome = 12, x.dialer_id, x.provider_call_id, x.note, x.metadata, x.epoch, (select fact_no())
+            x.outcome <> 11, x.outcome = 12, x.dialer_id, x.provider_call_id, x.note, x.metadata, x.epoch, (select fact_no()),
+            x.callback_phrase, case when x.said is not null then x.callback_latest end
         from filed x
     )
     select array_agg(x.lease_id) as leases, array_agg(x.session_id) as sessions, array_agg(x.campaign_id) as c,

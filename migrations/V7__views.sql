@@ -7,7 +7,9 @@ select l.campaign_id, c.public_id as campaign_public_id, l.lead_id, l.number, l.
         else effective_state(l.state, l.epoch, g.epoch, l.blocked) end::smallint as state,
     effective_attempts(l.attempts, l.epoch, g.epoch) + (z.begun_at is not null)::int as attempts,
     l.attempts_total + (z.begun_at is not null)::int as attempts_total,
-    l.do_not_call, l.blocked, l.callback_at, d.at as not_before, d.reason as waiting_reason, l.last_outcome,
+    l.do_not_call, l.blocked, l.callback_at, l.callback_latest, d.at as not_before,
+    -- A held promise says so itself, whatever filed it.
+    case when d.reason is not null and l.callback_at = 'infinity' then 9 else d.reason end::smallint as waiting_reason, l.last_outcome,
     coalesce(z.begun_at, l.last_attempt_at) as last_attempt_at, l.returned_in_a_row, z.lease_id, l.created_at, l.updated_at
 from lead l
 join campaign c on c.campaign_id = l.campaign_id

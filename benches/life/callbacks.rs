@@ -43,6 +43,7 @@ pub async fn measure(world: &mut World, scale: Scale, report: &mut Report) -> Fa
             lead_id: lead.lead_id,
             callback_at: Some(callback_at),
             request_id: String::new(),
+            ..ScheduleCallbackRequest::default()
         };
         world.campaigns.schedule_callback(request).await?;
         at += APART;

@@ -70,6 +70,9 @@ pub fn show(campaign: &Campaign, format: Format) -> Result<(), Error> {
         ("max duration", views::length(rules.max_duration).unwrap_or_default()),
         ("circuit breaker", breaker),
         ("number rules", or(number_rules::lines(&own).join("\n"), "only the engine's")),
+        ("missed callbacks", views::missed_callback(rules.missed_callback)),
+        ("in time until", views::length(rules.callback_tolerance).unwrap_or_default()),
+        ("unclear callbacks", views::unclear_callback(rules.unclear_callback)),
         ("etag", campaign.etag.clone()),
     ])
     .to_string())

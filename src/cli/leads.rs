@@ -28,7 +28,8 @@ pub enum LeadsCommand {
     #[command(after_help = IMPORT_HELP)]
     Import(ImportArgs),
     /// List leads of a campaign
-    #[command(after_help = "Example:\n  dialplane leads list --campaign 0190b3c2-... --state SCHEDULED")]
+    #[command(after_help = "Example:\n  dialplane leads list --campaign 0190b3c2-... --state SCHEDULED\n  \
+                      dialplane leads list --campaign 0190b3c2-... --held")]
     List(ListArgs),
     /// Mark leads as handled by hand, for good
     #[command(after_help = CONSUME_HELP)]
@@ -109,6 +110,9 @@ pub struct ListArgs {
     /// Only the lead with this key of yours
     #[arg(long, default_value = "", hide_default_value = true)]
     pub external_id: String,
+    /// Only leads whose promised callback is held: nobody knows for when
+    #[arg(long)]
+    pub held: bool,
     /// At most this many; 0: all
     #[arg(long, default_value_t = 100)]
     pub limit: usize,
@@ -215,6 +219,7 @@ async fn list(args: ListArgs, client: &Client) -> Result<(), Error> {
         external_id: args.external_id,
         page_size: limit.min(500) as i32,
         page_token: String::new(),
+        held: args.held,
     };
     let mut found = Vec::new();
     loop {

@@ -8,7 +8,9 @@ use jiff::{Span, SpanRelativeTo};
 use prost_types::Duration;
 
 use super::number_rules::NumberRulesArgs;
-use crate::pb::{CallingHours, CallingSpan, CampaignRules, Outcome, RetryRule, Weekday};
+use crate::pb::{
+    CallingHours, CallingSpan, CampaignRules, MissedCallback, Outcome, RetryRule, UnclearCallback, Weekday,
+};
 
 /// Flags for the rules of a campaign.
 #[derive(Clone, Default, clap::Args)]
@@ -74,6 +76,15 @@ pub struct RulesArgs {
     /// Added to the engine's.
     #[command(flatten)]
     pub number_rules: NumberRulesArgs,
+    /// What becomes of a promised callback that could not be called in time: CALL_LATE, NEXT_DAY or RELEASE
+    #[arg(long, value_name = "RULE", value_parser = missed)]
+    pub missed_callback: Option<MissedCallback>,
+    /// How late a promised call is still in time, as 15m
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub callback_tolerance: Option<Duration>,
+    /// What becomes of a lead whose callback phrase is not understood: HOLD or RETRY
+    #[arg(long, value_name = "RULE", value_parser = unclear)]
+    pub unclear_callback: Option<UnclearCallback>,
 }
 
 impl RulesArgs {
@@ -100,6 +111,9 @@ impl RulesArgs {
             ("breaker_after", self.breaker_after.is_some()),
             ("breaker_probe_interval", self.breaker_probe_interval.is_some()),
             ("number_rules", number_rules.is_some()),
+            ("missed_callback", self.missed_callback.is_some()),
+            ("callback_tolerance", self.callback_tolerance.is_some()),
+            ("unclear_callback", self.unclear_callback.is_some()),
         ];
         let paths = given.iter().filter(|(_, given)| *given).map(|(name, _)| format!("rules.{name}")).collect();
         let spans: Vec<_> = self.hours.into_iter().map(|hours| hours.0).collect();
@@ -123,6 +137,9 @@ impl RulesArgs {
             breaker_after: self.breaker_after,
             breaker_probe_interval: self.breaker_probe_interval,
             number_rules,
+            missed_callback: self.missed_callback.unwrap_or_default().into(),
+            callback_tolerance: self.callback_tolerance,
+            unclear_callback: self.unclear_callback.unwrap_or_default().into(),
         };
         (rules, paths)
     }
@@ -152,6 +169,19 @@ pub enum RuleName {
     BreakerAfter,
     BreakerProbeInterval,
     NumberRules,
+    MissedCallback,
+    CallbackTolerance,
+    UnclearCallback,
+}
+
+fn missed(text: &str) -> Result<MissedCallback, String> {
+    let name = format!("MISSED_CALLBACK_{}", text.to_uppercase());
+    MissedCallback::from_str_name(&name).ok_or("one of CALL_LATE, NEXT_DAY, RELEASE".into())
+}
+
+fn unclear(text: &str) -> Result<UnclearCallback, String> {
+    let name = format!("UNCLEAR_CALLBACK_{}", text.to_uppercase());
+    UnclearCallback::from_str_name(&name).ok_or("one of HOLD, RETRY".into())
 }
 
 impl RuleName {

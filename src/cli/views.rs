@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::number_rules;
 use crate::pb::{
     CallingHours, Campaign, CampaignActivity, CampaignState, Condition, GetCampaignStatsResponse,
-    GetSchedulerStatusResponse, GetServerInfoResponse, Lead, LeadState, Outcome, OutcomeEvent, RefusedRowCode,
-    ReportVerdict, ResetCampaignResponse, SchedulerSettings, WaitingReason, Weekday,
+    GetSchedulerStatusResponse, GetServerInfoResponse, Lead, LeadState, MissedCallback, Outcome, OutcomeEvent,
+    RefusedRowCode, ReportVerdict, ResetCampaignResponse, SchedulerSettings, UnclearCallback, WaitingReason, Weekday,
 };
 
 /// `LEAD_STATE_READY` is READY. A number that this build does not know stays a number.
@@ -33,6 +33,8 @@ names! {
     refused_code: RefusedRowCode, "REFUSED_ROW_CODE_";
     weekday: Weekday, "WEEKDAY_";
     condition: Condition, "CONDITION_";
+    missed_callback: MissedCallback, "MISSED_CALLBACK_";
+    unclear_callback: UnclearCallback, "UNCLEAR_CALLBACK_";
 }
 
 /// RFC 3339 in UTC, to the millisecond; nothing for an absent instant.
@@ -95,6 +97,9 @@ pub fn campaign(campaign: &Campaign) -> Value {
             "breaker_after": rules.breaker_after,
             "breaker_probe_interval": length(rules.breaker_probe_interval),
             "number_rules": rules.number_rules.as_ref().map(number_rules::view),
+            "missed_callback": missed_callback(rules.missed_callback),
+            "callback_tolerance": length(rules.callback_tolerance),
+            "unclear_callback": unclear_callback(rules.unclear_callback),
         },
     })
 }
@@ -160,6 +165,7 @@ pub fn lead(lead: &Lead) -> Value {
         "do_not_call": lead.do_not_call,
         "suppressed": lead.suppressed,
         "callback_at": instant(lead.callback_at),
+        "callback_latest": instant(lead.callback_latest),
         "not_before": instant(lead.not_before),
         "waiting_reason": waiting_reason(lead.waiting_reason),
         "last_outcome": outcome(lead.last_outcome),

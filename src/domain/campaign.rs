@@ -9,6 +9,7 @@ use super::{
     calling_hours::CallingHours,
     hour_presets::HourPreset,
     number_rules::{Limit, NumberRules},
+    promise::{MissedCallback, UnclearCallback},
     retry_policy::RetryPolicy,
 };
 
@@ -145,6 +146,12 @@ pub struct CampaignRules {
     pub breaker_probe_interval: Duration,
     /// What it adds to the engine's number rules; counted over the calls of all campaigns.
     pub number_rules: NumberRules,
+    /// What becomes of a promise that could not be called in time.
+    pub missed_callback: MissedCallback,
+    /// How late a promised call still counts as in time, default 15 min.
+    pub callback_tolerance: Duration,
+    /// What becomes of a lead whose callback phrase is not understood.
+    pub unclear_callback: UnclearCallback,
 }
 
 impl CampaignRules {
@@ -183,6 +190,9 @@ impl Default for CampaignRules {
             breaker_after: 20,
             breaker_probe_interval: Duration::from_secs(60),
             number_rules: NumberRules::default(),
+            missed_callback: MissedCallback::CallLate,
+            callback_tolerance: Duration::from_secs(15 * 60),
+            unclear_callback: UnclearCallback::Hold,
         }
     }
 }

@@ -106,8 +106,11 @@ pub struct Fact {
     pub outcome: Outcome,
     /// When the attempt began.
     pub begun_at: DateTime<Utc>,
-    /// With CALLBACK_REQUESTED: the promised instant.
+    /// With CALLBACK_REQUESTED: the promised instant, [`HELD`](super::promise::HELD) where nobody knows it; none: no promise
+    /// was understood, and none is made.
     pub callback_at: Option<DateTime<Utc>>,
+    /// The end of the interval that was asked for.
+    pub callback_latest: Option<DateTime<Utc>>,
 }
 
 /// The digest of all facts about a lead: enough to say its state, whatever the order in which they came.
@@ -123,8 +126,11 @@ pub struct Facts {
     pub rang_at: Option<DateTime<Utc>>,
     /// The conversation that decides: INTENT_YES of any attempt, else the newest one.
     pub conversation: Option<(i32, Outcome)>,
-    /// The promise, until an attempt for it rang.
+    /// The promise, until an attempt for it rang; [`HELD`](super::promise::HELD): nobody knows for when, so no attempt can be
+    /// for it.
     pub callback_at: Option<DateTime<Utc>>,
+    /// The end of the interval that was asked for, as long as the promise stands.
+    pub callback_latest: Option<DateTime<Utc>>,
     /// Callbacks promised so far, but for those that came after a newer conversation.
     pub callbacks: i16,
 }
@@ -151,17 +157,19 @@ impl Facts {
             self.conversation = Some((fact.seq, fact.outcome));
             self.callback_at = None;
             if fact.outcome == Outcome::CallbackRequested {
-                self.callbacks += 1;
+                self.callbacks += i16::from(fact.callback_at.is_some());
                 if self.callbacks <= CALLBACKS_MAX {
                     // An attempt that rang since, at or after the promised instant, was the callback.
                     self.callback_at = fact
                         .callback_at
                         .filter(|at| !self.rang_at.is_some_and(|rang| rang > fact.begun_at && rang >= *at));
+                    self.callback_latest = fact.callback_latest;
                 }
             }
         } else if fact.outcome.counts() && self.conversation.is_none_or(|(seq, _)| seq < fact.seq) {
             self.callback_at = self.callback_at.filter(|at| fact.begun_at < *at);
         }
+        self.callback_latest = self.callback_latest.filter(|_| self.callback_at.is_some());
         self
     }
 
@@ -207,6 +215,10 @@ impl Facts {
         let state = self.state();
         let after = |outcome: Outcome| {
             let delay = match outcome {
+                // Not understood, and not held: as if nobody had been there to talk.
+                Outcome::CallbackRequested if self.callbacks <= CALLBACKS_MAX => {
+                    policy.delay(Outcome::Voicemail, times(self.streak))
+                }
                 // One too many: as if nobody had answered. Those that were promised are not in this row.
                 Outcome::CallbackRequested => {
                     let unanswered = self.streak.min(self.callbacks - CALLBACKS_MAX);

@@ -15,6 +15,7 @@ pub mod lead_zones;
 pub mod number_rules;
 pub mod outcome;
 pub mod phone_number;
+pub mod promise;
 pub mod retry_policy;
 pub mod settings;
 pub mod time_zone;

@@ -16,6 +16,7 @@ use crate::{
         ids::{CampaignId, CampaignKey, next_id},
         lead::LeadState,
         number_rules::NumberRules,
+        promise::{MissedCallback, UnclearCallback},
         retry_policy::RetryPolicy,
     },
     store::{
@@ -69,6 +70,12 @@ pub struct CampaignChange {
     pub breaker_probe_interval: Option<Duration>,
     /// See [`CampaignRules`].
     pub number_rules: Option<NumberRules>,
+    /// See [`CampaignRules`].
+    pub missed_callback: Option<MissedCallback>,
+    /// See [`CampaignRules`].
+    pub callback_tolerance: Option<Duration>,
+    /// See [`CampaignRules`].
+    pub unclear_callback: Option<UnclearCallback>,
 }
 
 impl CampaignChange {
@@ -94,6 +101,9 @@ impl CampaignChange {
             breaker_after: self.breaker_after.unwrap_or(rules.breaker_after),
             breaker_probe_interval: self.breaker_probe_interval.unwrap_or(rules.breaker_probe_interval),
             number_rules: self.number_rules.unwrap_or_else(|| rules.number_rules.clone()),
+            missed_callback: self.missed_callback.unwrap_or(rules.missed_callback),
+            callback_tolerance: self.callback_tolerance.unwrap_or(rules.callback_tolerance),
+            unclear_callback: self.unclear_callback.unwrap_or(rules.unclear_callback),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, callbacks::Whereabouts};
 use crate::{
     domain::{
         callability::{Condition, Failed, Subject, failed, first_callable},
@@ -15,6 +15,7 @@ use crate::{
         lead_zones::LeadZones,
         number_rules::{self, CALL_MAX, Call, Limit, NumberRule},
         phone_number::PhoneNumber,
+        promise::{MissedCallback, Promise},
     },
     store::{
         campaigns::{By, CampaignRow, GaugeRow},
@@ -78,9 +79,9 @@ impl Engine {
         let row = self.read_campaign(campaign).await?;
         let now = self.clock.now();
         let at = at.unwrap_or(now);
-        let groups = self.store.lead_groups(row.key, Some(lead), at).await?;
+        let groups = self.store.lead_groups(row.key, Some(lead), at, row.rules.callback_tolerance).await?;
         let group = groups.into_iter().next().ok_or(EngineError::LeadNotFound)?;
-        let subject = subject(&row, &group);
+        let subject = subject(&row, &group, at);
         let calendar = CallingCalendar::new(&row.rules);
         let numbers = self.number_rules(&row, group.number, at.min(now)).await?;
         let closed = |at| {
@@ -112,8 +113,8 @@ impl Engine {
         let (mut leads, mut callable, mut first) = (0, 0, None::<DateTime<Utc>>);
         let calendar = CallingCalendar::new(&row.rules);
         let of_campaign = |one: &Failed| one.condition == Condition::CampaignRunning;
-        for group in self.store.lead_groups(row.key, None, at).await? {
-            let subject = subject(&row, &group);
+        for group in self.store.lead_groups(row.key, None, at, row.rules.callback_tolerance).await? {
+            let subject = subject(&row, &group, at);
             let closed = |at| {
                 let mut closed = closed(&row, &calendar, &group, at);
                 closed.extend(held_up(&group, at));
@@ -222,7 +223,10 @@ fn earlier(one: Option<DateTime<Utc>>, other: Option<DateTime<Utc>>) -> Option<D
     one.into_iter().chain(other).min()
 }
 
-fn subject(row: &CampaignRow, group: &LeadGroup) -> Subject {
+fn subject(row: &CampaignRow, group: &LeadGroup, at: DateTime<Utc>) -> Subject {
+    // By then it is dropped, and the lead is ELIGIBLE.
+    let released = row.rules.missed_callback == MissedCallback::Release
+        && promise(group).is_some_and(|promise| promise.is_missed(row.rules.callback_tolerance, at));
     // Who was taken out of the queue for his number's sake stays out until he is put back, whatever the list says.
     let blocked = group.blocked && !group.do_not_call;
     // Hours and zone, a busy number, number rules: these are judged by themselves.
@@ -236,10 +240,34 @@ fn subject(row: &CampaignRow, group: &LeadGroup) -> Subject {
         max_attempts: i32::from(row.rules.max_attempts),
         last_outcome: group.last_outcome,
         retries_spent: group.retries_spent,
-        waits_until: group.waits_until.filter(|_| !group.reason.is_some_and(|reason| judged.contains(&reason))),
-        callback_at: group.callback_at,
+        waits_until: group
+            .waits_until
+            .filter(|_| !released && !group.reason.is_some_and(|reason| judged.contains(&reason))),
+        callback_at: group.callback_at.filter(|_| !released),
         lease: group.lease,
         number_busy_until: group.number_busy_until,
+    }
+}
+
+fn promise(group: &LeadGroup) -> Option<Promise> {
+    group.callback_at.map(|at| Promise { at, latest: group.callback_latest })
+}
+
+/// A promise that was missed by an instant, and moved to a later one.
+fn moved(row: &CampaignRow, calendar: &CallingCalendar, group: &LeadGroup, at: DateTime<Utc>) -> Option<Failed> {
+    let rules = &row.rules;
+    let promise = promise(group).filter(|_| rules.missed_callback == MissedCallback::NextDay)?;
+    if group.lease.is_some() || !promise.is_missed(rules.callback_tolerance, at) {
+        return None;
+    }
+    let place = Whereabouts::of(group.zone_name.as_deref(), rules, calendar)?;
+    let stands = promise.moved_until(at, rules.callback_tolerance, &place.zone, |at| place.next_open(at));
+    let stands = stands.map(|promise| promise.at);
+    let detail = "the promised callback was missed, and moves to another day";
+    if stands.is_some_and(|stands| stands <= at) {
+        None
+    } else {
+        Some(Failed::new(Condition::CallbackDue, stands, detail))
     }
 }
 
@@ -247,19 +275,19 @@ fn subject(row: &CampaignRow, group: &LeadGroup) -> Subject {
 fn closed(row: &CampaignRow, calendar: &CallingCalendar, group: &LeadGroup, at: DateTime<Utc>) -> Vec<Failed> {
     let zones = LeadZones::of(group.zone_name.as_deref(), row.rules.default_time_zone.as_deref());
     let zones = zones.as_ref().map(LeadZones::zones).unwrap_or_default();
+    let mut failed: Vec<Failed> = moved(row, calendar, group, at).into_iter().collect();
     let why = calendar.why_closed(zones, at);
     if why.is_empty() {
-        return Vec::new();
+        return failed;
     }
     let opens = calendar.window(zones, at).map(|window| window.opens_at);
-    why.into_iter()
-        .map(|(zone, why)| {
-            let place = zone.map(|zone| format!(" in {}", zone.name())).unwrap_or_default();
-            let (condition, detail) = told(&why);
-            let next = opens.filter(|_| !matches!(why, Closed::AfterEnd(_) | Closed::NoTimeZone | Closed::UnknownRule));
-            Failed::new(condition, next, format!("{detail}{place}"))
-        })
-        .collect()
+    failed.extend(why.into_iter().map(|(zone, why)| {
+        let place = zone.map(|zone| format!(" in {}", zone.name())).unwrap_or_default();
+        let (condition, detail) = told(&why);
+        let next = opens.filter(|_| !matches!(why, Closed::AfterEnd(_) | Closed::NoTimeZone | Closed::UnknownRule));
+        Failed::new(condition, next, format!("{detail}{place}"))
+    }));
+    failed
 }
 
 fn told(why: &Closed) -> (Condition, String) {

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use super::{
     Engine, EngineError,
     audit::{Asked, Audit},
+    callbacks::When,
     campaigns,
     leasing::messages::RevokeReason,
 };
@@ -172,17 +173,15 @@ impl Engine {
     /// Promises a callback, or moves a promised one.
     ///
     /// # Errors
-    /// [`EngineError::LeadState`], [`EngineError::LeadNotFound`], [`EngineError::CampaignState`] when archived.
+    /// [`EngineError::BadInput`] for an instant in the past and words that are not understood; [`EngineError::LeadState`], [`EngineError::LeadNotFound`], [`EngineError::CampaignState`] when archived.
     pub async fn schedule_callback(
         self: &Arc<Self>,
         campaign: CampaignId,
         lead: LeadId,
-        at: DateTime<Utc>,
+        when: When,
         asked: Asked,
     ) -> Result<LeadRow, EngineError> {
-        if at <= self.clock.now() {
-            return Err(EngineError::BadInput { field: "callback_at", rule: "must be in the future" });
-        }
+        let promise = self.promise_by_hand(campaign, lead, &when).await?;
         let key = self.campaign(campaign).await?.key;
         let done = self
             .change(asked, move |tx| {
@@ -200,7 +199,8 @@ impl Engine {
                     if lifted.iter().any(|lifted| lifted.begun) {
                         return refuse("a call is under way");
                     }
-                    changes::set_callback(tx, key, lead, Some(at)).await?;
+                    changes::set_callback(tx, key, lead, Some(promise)).await?;
+                    let at = promise.at;
                     let placed = Placed { lead, state: LeadState::Scheduled, at: Some(at), reason: waiting::CALLBACK };
                     changes::place(tx, key, &[placed]).await?;
                     let revoked: Vec<Revoked> = lifted.iter().filter_map(|lifted| lifted.revoked).collect();

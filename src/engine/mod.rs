@@ -4,6 +4,7 @@ mod announcements;
 mod aside;
 pub mod audit;
 pub mod bulk;
+pub mod callbacks;
 pub mod campaigns;
 pub mod error;
 pub mod explain;

@@ -32,5 +32,7 @@ pub fn attempt(row: AttemptRow) -> pb::Attempt {
                 received_at: Some(timestamp(received_at)),
             })
             .collect(),
+        callback_phrase: row.callback_phrase.unwrap_or_default(),
+        callback_latest: row.callback_latest.map(timestamp),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{attempts, audit, bulk, campaigns, explain, leads, outcomes, suppressions};
+use super::{attempts, audit, bulk, callbacks, campaigns, explain, leads, outcomes, suppressions};
 use crate::{
     engine::Engine,
     pb::{self, campaign_service_server::CampaignService},
@@ -219,5 +219,12 @@ impl CampaignService for Campaigns {
         request: Request<pb::WatchCampaignStatsRequest>,
     ) -> Result<Response<Self::WatchCampaignStatsStream>, Status> {
         campaigns::watch_stats(&self.engine, request).await
+    }
+
+    async fn parse_callback(
+        &self,
+        request: Request<pb::ParseCallbackRequest>,
+    ) -> Result<Response<pb::ParseCallbackResponse>, Status> {
+        callbacks::parse(&self.engine, request).await
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::status::Violations;
 use crate::{
     domain::{campaign::CALLS_PER_SECOND, phone_number::PhoneNumber},
-    engine::audit::Asked,
+    engine::{audit::Asked, callbacks},
     store::{leads::Variables, requests::RequestKey},
 };
 
@@ -25,7 +25,9 @@ pub const NUMBERS_MAX: usize = 10_000;
 /// Leads of a chunk.
 pub const LEADS_MAX: usize = 5000;
 /// How far ahead a callback may be promised.
-pub const CALLBACK_AHEAD_MAX: TimeDelta = TimeDelta::days(400);
+pub const CALLBACK_AHEAD_MAX: TimeDelta = callbacks::AHEAD_MAX;
+/// How far ahead of us a dialer's clock may be.
+pub const CLOCK_AHEAD_MAX: TimeDelta = TimeDelta::days(1);
 /// Leads on a page.
 pub const PAGE_MAX: i32 = 1000;
 const PAGE_DEFAULT: i32 = 100;
@@ -161,6 +163,17 @@ pub fn instant(value: prost_types::Timestamp, field: &str, bad: &mut Violations)
     at.filter(year)
         .map(|at| at - TimeDelta::nanoseconds(i64::from(at.timestamp_subsec_nanos() % 1000)))
         .or_else(|| bad.none(field, "is not a valid timestamp"))
+}
+
+/// When something was said, if that is told.
+pub fn heard_at(
+    value: Option<prost_types::Timestamp>,
+    now: DateTime<Utc>,
+    field: &str,
+    bad: &mut Violations,
+) -> Option<DateTime<Utc>> {
+    let at = value.and_then(|at| instant(at, field, bad))?;
+    if at - now > CLOCK_AHEAD_MAX { bad.none(field, "must be at most a day ahead") } else { Some(at) }
 }
 
 /// An instant for the wire.

@@ -6,6 +6,7 @@ use futures::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
+    callbacks,
     convert::{self, KEY_MAX, LEADS_MAX},
     lead_filter, lead_requests,
     status::Violations,
@@ -90,6 +91,7 @@ pub async fn list(
         number,
         external_id: convert::optional_text(&request.external_id, KEY_MAX, "external_id", &mut bad),
         filter: lead_filter::parse(&request.filter.unwrap_or_default(), &mut bad).0,
+        held: request.held,
     };
     let limit = convert::page_size(request.page_size, &mut bad);
     let after = convert::page_token(&request.page_token, lead_requests::lead_token, &mut bad);
@@ -123,15 +125,9 @@ pub async fn schedule_callback(
     let mut bad = Violations::default();
     let asked = actor.asks("ScheduleCallback", &request, |r| &mut r.request_id, &mut bad);
     let (campaign, lead) = lead_requests::lead_ids(&request.campaign_id, &request.lead_id, &mut bad);
-    let at = match request.callback_at {
-        Some(at) => convert::instant(at, "callback_at", &mut bad),
-        None => bad.none("callback_at", "is required"),
-    };
-    if at.is_some_and(|at| at - engine.clock.now() > convert::CALLBACK_AHEAD_MAX) {
-        bad.add("callback_at", "must be at most 400 days ahead");
-    }
+    let when = callbacks::when(&request, engine.clock.now(), &mut bad);
     bad.check()?;
-    let row = engine.schedule_callback(campaign, lead, at.unwrap_or_default(), asked).await?;
+    let row = engine.schedule_callback(campaign, lead, when, asked).await?;
     Ok(Response::new(pb::ScheduleCallbackResponse { lead: Some(views::lead(row)) }))
 }
 

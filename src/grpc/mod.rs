@@ -5,6 +5,7 @@ mod attempts;
 mod audit;
 mod bulk;
 mod calendar_rules;
+mod callbacks;
 mod campaign_service;
 mod campaigns;
 mod convert;

@@ -18,6 +18,7 @@ use crate::{
         },
         outcome::Outcome,
         phone_number::is_known_region,
+        promise::{CALLBACK_TOLERANCE, MissedCallback, UnclearCallback},
         retry_policy::{LIMIT, RETRIED, RetryPolicy, RetryRule},
         time_zone::TimeZone,
     },
@@ -164,6 +165,23 @@ fn change(rules: &pb::CampaignRules, bad: &mut Violations) -> CampaignChange {
             Some(given) => number_rules::parse(given, "rules.number_rules", bad),
             None => Some(defaults.number_rules),
         },
+        missed_callback: convert::optional_code(
+            rules.missed_callback,
+            MissedCallback::from_code,
+            "rules.missed_callback",
+            bad,
+        )
+        .or(Some(defaults.missed_callback)),
+        callback_tolerance: rules.callback_tolerance.map_or(Some(defaults.callback_tolerance), |given| {
+            convert::duration(given, &CALLBACK_TOLERANCE, "rules.callback_tolerance", bad)
+        }),
+        unclear_callback: convert::optional_code(
+            rules.unclear_callback,
+            UnclearCallback::from_code,
+            "rules.unclear_callback",
+            bad,
+        )
+        .or(Some(defaults.unclear_callback)),
     }
 }
 
@@ -203,6 +221,9 @@ pub fn masked_change(request: &pb::UpdateCampaignRequest, bad: &mut Violations) 
             "rules.breaker_after" => masked.breaker_after = given.breaker_after,
             "rules.breaker_probe_interval" => masked.breaker_probe_interval = given.breaker_probe_interval,
             "rules.number_rules" => masked.number_rules.clone_from(&given.number_rules),
+            "rules.missed_callback" => masked.missed_callback = given.missed_callback,
+            "rules.callback_tolerance" => masked.callback_tolerance = given.callback_tolerance,
+            "rules.unclear_callback" => masked.unclear_callback = given.unclear_callback,
             other => bad.add("update_mask", format!("`{}` cannot be changed", convert::shortened(other))),
         }
     }
@@ -254,5 +275,8 @@ pub fn wire(rules: &CampaignRules) -> pb::CampaignRules {
         breaker_after: Some(rules.breaker_after),
         breaker_probe_interval: Some(wire_duration(rules.breaker_probe_interval)),
         number_rules: Some(number_rules::wire(&rules.number_rules)),
+        missed_callback: i32::from(rules.missed_callback as i16),
+        callback_tolerance: Some(wire_duration(rules.callback_tolerance)),
+        unclear_callback: i32::from(rules.unclear_callback as i16),
     }
 }

@@ -2,18 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::TimeDelta;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    convert::{self, BATCH_MAX, CALLBACK_AHEAD_MAX, KEY_MAX, timestamp, wire_duration},
+    convert::{self, BATCH_MAX, CALLBACK_AHEAD_MAX, CLOCK_AHEAD_MAX, KEY_MAX, timestamp, wire_duration},
     lease_messages, lease_stream, number_rules, revocations,
     status::Violations,
     views,
 };
 use crate::{
-    domain::{campaign::MAX_CONCURRENCY, outcome::Outcome, settings, time_zone},
+    domain::{callback_phrase::PHRASE_CHARS_MAX, campaign::MAX_CONCURRENCY, outcome::Outcome, settings, time_zone},
     engine::{Engine, outcomes::Report, permits::Permit, polls::Poll, settings::SettingsChange},
     pb::{self, scheduler_service_server::SchedulerService},
     store::{leases::ReportDetails, migrations::schema_version, permits::BeginVerdict, releases::ReleaseVerdict},
@@ -26,8 +25,6 @@ const CALL_MAX: Duration = Duration::from_secs(24 * 3600);
 /// How long a poll waits, unless it says how long.
 const POLL_WAIT: Duration = Duration::from_secs(20);
 const POLL_WAIT_MAX: Duration = Duration::from_secs(60);
-/// How far ahead of us a dialer's clock may be.
-const CLOCK_AHEAD_MAX: TimeDelta = TimeDelta::days(1);
 
 /// The service, on one engine.
 pub struct Scheduler {
@@ -50,9 +47,17 @@ impl Scheduler {
         }
         let callback_at = report.callback_at.and_then(|at| convert::instant(at, &field("callback_at"), bad));
         let wants_callback = outcome == Some(Outcome::CallbackRequested);
-        if wants_callback && report.callback_at.is_none() {
-            bad.add(field("callback_at"), "is required with CALLBACK_REQUESTED");
-        } else if !wants_callback && report.callback_at.is_some() {
+        let phrase = convert::optional_text(&report.callback_phrase, PHRASE_CHARS_MAX, &field("callback_phrase"), bad);
+        if !report.callback_phrase.is_empty() {
+            if !wants_callback {
+                bad.add(field("callback_phrase"), "is only for CALLBACK_REQUESTED");
+            } else if report.callback_at.is_some() {
+                bad.add(field("callback_phrase"), "must not be given with callback_at");
+            }
+        } else if wants_callback && report.callback_at.is_none() {
+            bad.add(field("callback_at"), "is required with CALLBACK_REQUESTED, or callback_phrase");
+        }
+        if !wants_callback && report.callback_at.is_some() {
             bad.add(field("callback_at"), "is only for CALLBACK_REQUESTED");
         } else if callback_at.is_some_and(|at| at - now > CALLBACK_AHEAD_MAX) {
             bad.add(field("callback_at"), "must be at most 400 days ahead");
@@ -61,6 +66,7 @@ impl Scheduler {
         if occurred_at.is_some_and(|at| at - now > CLOCK_AHEAD_MAX) {
             bad.add(field("occurred_at"), "must be at most a day ahead");
         }
+        let heard_at = convert::heard_at(report.heard_at, now, &field("heard_at"), bad);
         let mut duration = |value: Option<prost_types::Duration>, name: &str| {
             value.and_then(|value| convert::duration(value, &(Duration::ZERO..=CALL_MAX), &field(name), bad))
         };
@@ -79,8 +85,9 @@ impl Scheduler {
             ring,
             note: convert::optional_text(&report.note, NOTE_MAX, &field("note"), bad),
             metadata: (!metadata.is_empty()).then_some(metadata),
+            callback_phrase: phrase,
         };
-        Some(Report { lease, outcome: outcome?, callback_at, details })
+        Some(Report { lease, outcome: outcome?, callback_at, callback_latest: None, heard_at, details })
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     domain::{
         campaign::COMPLETED, ids::CampaignId, lead::LeadState, lead_zones, outcome::Outcome, phone_number::PhoneNumber,
-        settings::SchedulerSettings,
+        promise::HELD, settings::SchedulerSettings,
     },
     engine::{intake::IntakeReport, leasing::messages::GrantedLease},
     pb,
@@ -77,7 +77,7 @@ pub fn lead(row: LeadRow) -> pb::Lead {
         attempts_total: row.attempts_total,
         do_not_call: row.do_not_call,
         suppressed: row.suppressed,
-        callback_at: row.callback_at.map(timestamp),
+        callback_at: row.callback_at.filter(|at| *at != HELD).map(timestamp),
         not_before: row.not_before.map(timestamp),
         waiting_reason,
         last_outcome: outcome(row.last_outcome),
@@ -86,6 +86,7 @@ pub fn lead(row: LeadRow) -> pb::Lead {
         lease_id: row.lease.map(|lease| lease.to_string()).unwrap_or_default(),
         created_at: Some(timestamp(row.created_at)),
         updated_at: Some(timestamp(row.updated_at)),
+        callback_latest: row.callback_latest.map(timestamp),
     }
 }
 

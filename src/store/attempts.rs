@@ -17,6 +17,7 @@ use crate::domain::{
     ids::{CampaignKey, LeadId, LeaseId},
     lead::LeadState,
     outcome::Outcome,
+    promise::Promise,
 };
 
 /// An attempt, ended or under way.
@@ -50,6 +51,10 @@ pub struct AttemptRow {
     pub ring_ms: Option<i32>,
     /// The promised callback.
     pub callback_at: Option<DateTime<Utc>>,
+    /// The end of the interval that was asked for.
+    pub callback_latest: Option<DateTime<Utc>>,
+    /// In what words.
+    pub callback_phrase: Option<String>,
     /// As reported.
     pub note: Option<String>,
     /// As reported.
@@ -59,7 +64,7 @@ pub struct AttemptRow {
 }
 
 /// An ended lease and its lead, for a report that comes late.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct EndedLease {
     /// The lease.
     pub lease: LeaseId,
@@ -71,6 +76,8 @@ pub struct EndedLease {
     pub outcome: Option<Outcome>,
     /// The promised instant on record.
     pub callback_at: Option<DateTime<Utc>>,
+    /// In what words it was asked for.
+    pub callback_phrase: Option<String>,
     /// Whether the engine said it.
     pub by_engine: bool,
     /// It ended without a permit and without an outcome: what is said of it since counts for nothing.
@@ -107,6 +114,7 @@ pub async fn ended(client: &impl GenericClient, leases: &[LeaseId]) -> Result<Ve
                 begun_at: row.try_get("attempt_begun_at")?,
                 outcome: outcome_of(row, "outcome")?,
                 callback_at: finite(row, "attempt_callback_at")?,
+                callback_phrase: row.try_get("callback_phrase")?,
                 by_engine: row.try_get("by_engine")?,
                 came_back: row.try_get("came_back")?,
                 context: LeadContext {
@@ -134,7 +142,7 @@ pub async fn set_outcome(
     lease: LeaseId,
     outcome: Outcome,
     counted: bool,
-    callback_at: Option<DateTime<Utc>>,
+    promise: Option<Promise>,
     details: &ReportDetails,
 ) -> Result<(), StoreError> {
     let statement = client.prepare_cached(include_str!("sql/attempt_set_outcome.sql")).await?;
@@ -145,13 +153,15 @@ pub async fn set_outcome(
                 &lease,
                 &outcome.code(),
                 &counted,
-                &callback_at,
+                &promise.map(|promise| promise.at),
                 &details.occurred_at,
                 &details.provider_call_id,
                 &stored_ms(details.talk),
                 &stored_ms(details.ring),
                 &details.note,
                 &details.metadata.as_ref().map(Json),
+                &details.callback_phrase,
+                &promise.and_then(|promise| promise.latest),
             ],
         )
         .await?;
@@ -195,6 +205,7 @@ pub async fn keep_report(
                 &details.provider_call_id,
                 &details.note,
                 &details.metadata.as_ref().map(Json),
+                &details.callback_phrase,
             ],
         )
         .await?;
@@ -234,6 +245,8 @@ fn from_row(row: &Row) -> Result<AttemptRow, StoreError> {
         talk_ms: row.try_get("talk_ms")?,
         ring_ms: row.try_get("ring_ms")?,
         callback_at: finite(row, "callback_at")?,
+        callback_latest: row.try_get("callback_latest")?,
+        callback_phrase: row.try_get("callback_phrase")?,
         note: row.try_get("note")?,
         metadata: row.try_get::<_, Option<Json<Variables>>>("metadata")?.map(|json| json.0).unwrap_or_default(),
         reports: Vec::new(),

@@ -5,11 +5,12 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::GenericClient;
 use uuid::Uuid;
 
-use super::{StoreError, leads::finite};
+use super::{StoreError, callbacks::endless, leads::finite};
 use crate::domain::{
     ids::{CampaignKey, LeadId, LeaseId, SessionId},
     lead::{Facts, LeadState},
     outcome::Outcome,
+    promise::Promise,
 };
 
 /// A lease that is over though its dialer did not end it.
@@ -43,7 +44,7 @@ pub struct Placed {
     pub lead: LeadId,
     /// Its state.
     pub state: LeadState,
-    /// From when on it waits; `None`: it does not.
+    /// From when on it waits; `None`: it does not; [`HELD`](crate::domain::promise::HELD): nobody knows.
     pub at: Option<DateTime<Utc>>,
     /// Why (code of `WaitingReason`).
     pub reason: i16,
@@ -102,7 +103,7 @@ pub async fn place(client: &impl GenericClient, campaign: CampaignKey, placed: &
         .await?;
     let leads: Vec<Uuid> = placed.iter().map(|p| p.lead).collect();
     let states: Vec<i16> = placed.iter().map(|p| p.state.code()).collect();
-    let at: Vec<Option<DateTime<Utc>>> = placed.iter().map(|p| p.at).collect();
+    let at: Vec<_> = placed.iter().map(|p| endless(p.at)).collect();
     let reasons: Vec<i16> = placed.iter().map(|p| p.reason).collect();
     client.execute(&statement, &[&campaign, &leads, &states, &at, &reasons]).await?;
     Ok(())
@@ -116,16 +117,17 @@ pub async fn set_callback(
     client: &impl GenericClient,
     campaign: CampaignKey,
     lead: LeadId,
-    at: Option<DateTime<Utc>>,
+    promise: Option<Promise>,
 ) -> Result<(), StoreError> {
     let statement = client
         .prepare_cached(
-            "update lead set callback_at = $3::timestamptz, \
+            "update lead set callback_at = $3::timestamptz, callback_latest = $4::timestamptz, \
              state = case when state = 8 then 1 else state end, version = version + 1, updated_at = engine_now() \
              where campaign_id = $1::int and lead_id = $2::uuid",
         )
         .await?;
-    client.execute(&statement, &[&campaign, &lead, &at]).await?;
+    let latest = promise.and_then(|promise| promise.latest);
+    client.execute(&statement, &[&campaign, &lead, &endless(promise.map(|promise| promise.at)), &latest]).await?;
     Ok(())
 }
 
@@ -140,7 +142,7 @@ pub async fn clear_callbacks(
 ) -> Result<(), StoreError> {
     let statement = client
         .prepare_cached(
-            "update lead set callback_at = null, state = case when state = 8 then 1 else state end \
+            "update lead set callback_at = null, callback_latest = null, state = case when state = 8 then 1 else state end \
              where campaign_id = $1::int and lead_id = any ($2::uuid[]) and callback_at is not null",
         )
         .await?;
@@ -173,10 +175,11 @@ pub async fn set_facts(
                 &facts.rang_at,
                 &facts.conversation.map_or(0, |(seq, _)| seq),
                 &facts.conversation.map(|(_, outcome)| outcome.code()),
-                &facts.callback_at,
+                &endless(facts.callback_at),
                 &facts.callbacks,
                 &counted,
                 &counted_now,
+                &facts.callback_latest,
             ],
         )
         .await?;

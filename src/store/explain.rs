@@ -1,10 +1,13 @@
 //! What decides whether leads may be called, read at once.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 
 use super::{
     Store, StoreError,
+    callbacks::promised,
     leads::{finite, state_of},
 };
 use crate::domain::{
@@ -42,6 +45,8 @@ pub struct LeadGroup {
     pub waits_until: Option<Option<DateTime<Utc>>>,
     /// The earliest promise.
     pub callback_at: Option<DateTime<Utc>>,
+    /// The earliest end of an interval that was asked for.
+    pub callback_latest: Option<DateTime<Utc>>,
     /// One of their live leases, and the earliest deadline.
     pub lease: Option<(LeaseId, DateTime<Utc>)>,
     /// The deadline of a live lease of another lead with the number.
@@ -69,7 +74,8 @@ fn from_row(row: &Row) -> Result<LeadGroup, StoreError> {
         retries_spent: row.try_get("retries_spent")?,
         reason: row.try_get("reason")?,
         waits_until: if waits { Some(finite(row, "until")?) } else { None },
-        callback_at: finite(row, "callback_at")?,
+        callback_at: promised(row, "callback_at")?,
+        callback_latest: row.try_get("callback_latest")?,
         lease: lease.zip(deadline),
         number_busy_until: finite(row, "busy_until")?,
         number: row.try_get("number")?,
@@ -77,7 +83,8 @@ fn from_row(row: &Row) -> Result<LeadGroup, StoreError> {
 }
 
 impl Store {
-    /// The leads of a campaign, or one of them, in groups; instants later than `at` and others are not in one group.
+    /// The leads of a campaign, or one of them, in groups; instants later than `at` and others are not in one
+    /// group, nor are promises that `tolerance` makes missed by then and others.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -86,10 +93,11 @@ impl Store {
         campaign: CampaignKey,
         lead: Option<LeadId>,
         at: DateTime<Utc>,
+        tolerance: Duration,
     ) -> Result<Vec<LeadGroup>, StoreError> {
         let client = self.client().await?;
         let statement = client.prepare_cached(include_str!("sql/explain.sql")).await?;
-        let rows = client.query(&statement, &[&campaign, &lead, &at]).await?;
+        let rows = client.query(&statement, &[&campaign, &lead, &at, &tolerance.as_secs_f64()]).await?;
         rows.iter().map(from_row).collect()
     }
 }

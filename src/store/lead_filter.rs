@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     Store, StoreError,
     leads::{COLUMNS, LeadRow, from_row, state_of},
+    queue::waiting,
 };
 use crate::domain::{
     ids::{CampaignKey, LeadId},
@@ -105,6 +106,8 @@ pub struct LeadSearch {
     pub number: Option<PhoneNumber>,
     /// Only this key.
     pub external_id: Option<String>,
+    /// Only those whose promise is held.
+    pub held: bool,
     /// Only those that match.
     pub filter: LeadFilter,
 }
@@ -152,6 +155,25 @@ pub async fn matches_among(
     let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&campaign, &leads];
     parameters.extend(filter.parameters());
     client.query(&statement, &parameters).await?.iter().map(match_of).collect()
+}
+
+/// Each condition has its own way in: one statement for all would walk the whole list for a single number.
+fn way_in(search: &LeadSearch) -> &'static str {
+    match search {
+        LeadSearch { number: Some(_), .. } => "l.number = $5::bigint",
+        LeadSearch { external_id: Some(_), .. } => "l.external_id = $6::text",
+        LeadSearch { held: true, .. } => {
+            "l.callback_at = 'infinity' and l.lead_id in (select q.lead_id from due q \
+             where q.campaign_id = $1::int and q.lane = 0 and q.at = 'infinity')"
+        }
+        LeadSearch { state: Some(LeadState::Ready), .. } => {
+            "l.lead_id in (select r.lead_id from ready_lead r where r.campaign_id = $1::int)"
+        }
+        LeadSearch { state: Some(LeadState::DialingIntent), .. } => {
+            "l.lead_id in (select z.lead_id from lease z where z.campaign_id = $1::int)"
+        }
+        _ => "true",
+    }
 }
 
 impl Store {
@@ -209,18 +231,7 @@ impl Store {
         let (rank, lead) = after.unwrap_or((0, Uuid::nil()));
         let number = search.number.map(PhoneNumber::digits);
         let scan = limit.max(LOOKED_AT_MAX);
-        // Each condition has its own way in: one statement for all would walk the whole list for a single number.
-        let way_in = match search {
-            LeadSearch { number: Some(_), .. } => "l.number = $5::bigint",
-            LeadSearch { external_id: Some(_), .. } => "l.external_id = $6::text",
-            LeadSearch { state: Some(LeadState::Ready), .. } => {
-                "l.lead_id in (select r.lead_id from ready_lead r where r.campaign_id = $1::int)"
-            }
-            LeadSearch { state: Some(LeadState::DialingIntent), .. } => {
-                "l.lead_id in (select z.lead_id from lease z where z.campaign_id = $1::int)"
-            }
-            _ => "true",
-        };
+        let way_in = way_in(search);
         let sql = format!(
             "with page as materialized ( \
                  select l.rank, l.lead_id from lead l where l.campaign_id = $1::int and {way_in} \
@@ -231,14 +242,25 @@ impl Store {
              from page cross join lateral ( \
                  select * from lead_view v where v.campaign_id = $1::int and v.lead_id = page.lead_id offset 0) as v \
              where ($5::bigint is null or v.number = $5::bigint) and ($6::text is null or v.external_id = $6::text) \
-                 and ($7::smallint is null or v.state = $7::smallint) and {} \
+                 and ($7::smallint is null or v.state = $7::smallint) \
+                 and (not $9::boolean or v.waiting_reason = $10::smallint) and {} \
              order by page.rank, page.lead_id limit $8::bigint",
-            LeadFilter::condition(9)
+            LeadFilter::condition(11)
         );
         let statement = client.prepare_cached(&sql).await?;
         let state = search.state.map(LeadState::code);
-        let mut parameters: Vec<&(dyn ToSql + Sync)> =
-            vec![&campaign, &rank, &lead, &scan, &number, &search.external_id, &state, &limit];
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![
+            &campaign,
+            &rank,
+            &lead,
+            &scan,
+            &number,
+            &search.external_id,
+            &state,
+            &limit,
+            &search.held,
+            &waiting::HELD,
+        ];
         parameters.extend(search.filter.parameters());
         let rows = client.query(&statement, &parameters).await?;
         let leads = rows.iter().map(from_row).collect::<Result<Vec<_>, _>>()?;

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::GenericClient;
 use serde::{Deserialize, Serialize};
-use tokio_postgres::{Row, types::Json};
+use tokio_postgres::{
+    Row,
+    types::{Json, Timestamp},
+};
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, callbacks::promised};
 use crate::domain::{
     ids::{CampaignId, CampaignKey, LeadId, LeaseId, ZoneId},
     lead::LeadState,
@@ -46,8 +49,11 @@ pub struct LeadRow {
     pub do_not_call: bool,
     /// The number is suppressed.
     pub suppressed: bool,
-    /// The promise.
+    /// The promise; [`HELD`]: nobody knows for when.
     pub callback_at: Option<DateTime<Utc>>,
+    /// The end of the interval that was asked for.
+    #[serde(default)]
+    pub callback_latest: Option<DateTime<Utc>>,
     /// When it is due; `None` with a reason: not before something changes.
     pub not_before: Option<DateTime<Utc>>,
     /// Why it waits (code of `WaitingReason`).
@@ -80,7 +86,6 @@ pub(super) fn state_of(row: &Row, column: &str) -> Result<LeadState, StoreError>
 
 /// Instants of the database that mean "never" are none.
 pub(super) fn finite(row: &Row, column: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
-    use tokio_postgres::types::Timestamp;
     Ok(match row.try_get::<_, Option<Timestamp<DateTime<Utc>>>>(column)? {
         Some(Timestamp::Value(at)) => Some(at),
         _ => None,
@@ -101,7 +106,8 @@ pub(super) fn from_row(row: &Row) -> Result<LeadRow, StoreError> {
         attempts_total: row.try_get("attempts_total")?,
         do_not_call: row.try_get("do_not_call")?,
         suppressed: row.try_get("blocked")?,
-        callback_at: finite(row, "callback_at")?,
+        callback_at: promised(row, "callback_at")?,
+        callback_latest: row.try_get("callback_latest")?,
         not_before: finite(row, "not_before")?,
         waiting_reason: row.try_get("waiting_reason")?,
         last_outcome: row.try_get::<_, Option<i16>>("last_outcome")?.and_then(Outcome::from_code),
@@ -114,7 +120,7 @@ pub(super) fn from_row(row: &Row) -> Result<LeadRow, StoreError> {
 }
 
 pub(super) const COLUMNS: &str = "v.lead_id, v.campaign_public_id, v.number, v.external_id, v.rank, v.zone, v.variables, v.state, v.attempts, \
-     v.attempts_total, v.do_not_call, v.blocked, v.callback_at, v.not_before, v.waiting_reason, v.last_outcome, \
+     v.attempts_total, v.do_not_call, v.blocked, v.callback_at, v.callback_latest, v.not_before, v.waiting_reason, v.last_outcome, \
      v.last_attempt_at, v.returned_in_a_row, v.lease_id, v.created_at, v.updated_at";
 
 /// Reads one lead of a campaign.

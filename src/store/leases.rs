@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{
     Store, StoreError,
+    callbacks::endless,
     leads::{Variables, state_of},
 };
 use crate::{
@@ -90,6 +91,8 @@ pub struct ReportDetails {
     pub note: Option<String>,
     /// As reported.
     pub metadata: Option<Variables>,
+    /// In what words a callback was asked for.
+    pub callback_phrase: Option<String>,
 }
 
 /// A lease that ends with an outcome, as the core decided.
@@ -105,7 +108,7 @@ pub struct Settlement {
     pub state: LeadState,
     /// When the lead is due again.
     pub due_at: Option<DateTime<Utc>>,
-    /// The promised instant, as reported.
+    /// The promised instant that was reported, or understood; none where it is held.
     pub callback_at: Option<DateTime<Utc>>,
     /// The digest of the facts.
     pub facts: Facts,
@@ -133,8 +136,8 @@ pub async fn settle(
     let versions: Vec<i32> = items.iter().map(|i| i.version).collect();
     let outcomes: Vec<i16> = items.iter().map(|i| i.outcome.code()).collect();
     let states: Vec<i16> = items.iter().map(|i| i.state.code()).collect();
-    let due: Vec<Option<DateTime<Utc>>> = items.iter().map(|i| i.due_at).collect();
-    let callbacks: Vec<Option<DateTime<Utc>>> = items.iter().map(|i| i.facts.callback_at).collect();
+    let due: Vec<_> = items.iter().map(|i| endless(i.due_at)).collect();
+    let callbacks: Vec<_> = items.iter().map(|i| endless(i.facts.callback_at)).collect();
     let said: Vec<Option<DateTime<Utc>>> = items.iter().map(|i| i.callback_at).collect();
     let streaks: Vec<i16> = items.iter().map(|i| i.facts.streak).collect();
     let callback_counts: Vec<i16> = items.iter().map(|i| i.facts.callbacks).collect();
@@ -147,6 +150,8 @@ pub async fn settle(
     let ring: Vec<Option<i32>> = items.iter().map(|i| ms(i.details.ring)).collect();
     let notes: Vec<Option<&str>> = items.iter().map(|i| i.details.note.as_deref()).collect();
     let metadata: Vec<Option<Json<&Variables>>> = items.iter().map(|i| i.details.metadata.as_ref().map(Json)).collect();
+    let latest: Vec<Option<DateTime<Utc>>> = items.iter().map(|i| i.facts.callback_latest).collect();
+    let phrases: Vec<Option<&str>> = items.iter().map(|i| i.details.callback_phrase.as_deref()).collect();
     let rows = client
         .query(
             &statement,
@@ -169,6 +174,8 @@ pub async fn settle(
                 &notes,
                 &metadata,
                 &alone,
+                &latest,
+                &phrases,
             ],
         )
         .await?;

@@ -2,6 +2,7 @@
 
 pub mod attempts;
 pub mod audit;
+pub mod callbacks;
 pub mod campaigns;
 pub mod changes;
 pub mod error;

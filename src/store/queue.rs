@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{
     Store, StoreError,
+    callbacks::promised,
     leads::{Variables, finite},
 };
 use crate::{
@@ -44,6 +45,8 @@ pub struct QueuedLead {
     pub attempts_total: i32,
     /// The promise.
     pub callback_at: Option<DateTime<Utc>>,
+    /// The end of the interval that was asked for.
+    pub callback_latest: Option<DateTime<Utc>>,
     /// The key of its due row, for a promise.
     pub promised: Option<DateTime<Utc>>,
     /// The user's own key.
@@ -71,7 +74,8 @@ fn from_row(row: &Row) -> Result<QueuedLead, StoreError> {
         attempts: row.try_get("attempts")?,
         epoch: row.try_get("epoch")?,
         attempts_total: row.try_get("attempts_total")?,
-        callback_at: finite(row, "callback_at")?,
+        callback_at: promised(row, "callback_at")?,
+        callback_latest: row.try_get("callback_latest")?,
         promised: row.try_get("promised")?,
         external_id: row.try_get("external_id")?,
         variables: row.try_get::<_, Option<Json<Variables>>>("variables")?.map(|json| json.0).unwrap_or_default(),
@@ -89,7 +93,8 @@ pub(super) fn facts_of(row: &Row) -> Result<Facts, StoreError> {
         streak: row.try_get("streak")?,
         rang_at: row.try_get("rang_at")?,
         conversation: conversation.map(|outcome| (conversation_seq, outcome)),
-        callback_at: finite(row, "callback_at")?,
+        callback_at: promised(row, "callback_at")?,
+        callback_latest: row.try_get("callback_latest")?,
         callbacks: row.try_get("callbacks")?,
     })
 }
@@ -151,6 +156,8 @@ pub mod waiting {
     pub const UNKNOWN_RETRY: i16 = 7;
     /// A number rule forbids a call.
     pub const NUMBER_RULE: i16 = 8;
+    /// A callback is promised, and nobody knows for when. No row carries it: the view tells it by the promise.
+    pub const HELD: i16 = 9;
 }
 
 /// An instant for a statement; none is "never".

@@ -65,7 +65,7 @@ fn start() -> DateTime<Utc> {
 fn attempt(seq: i32, outcome: Outcome) -> Fact {
     let begun_at = start() + TimeDelta::hours(seq.into());
     let callback_at = (outcome == Outcome::CallbackRequested).then(|| begun_at + TimeDelta::minutes(30));
-    Fact { seq, outcome, begun_at, callback_at }
+    Fact { seq, outcome, begun_at, callback_at, callback_latest: None }
 }
 
 fn facts(attempts: impl IntoIterator<Item = Fact>) -> Facts {

@@ -298,6 +298,7 @@ impl Operators {
             lead_id: lease.lead_id.clone(),
             callback_at: Some(prost_types::Timestamp { seconds: at / 1_000_000 + 1, nanos: 0 }),
             request_id: fresh(),
+            ..Default::default()
         };
         // Refused for a lead under a permit, and once its instant is past.
         let mut client = CampaignServiceClient::new(self.any());

@@ -18,7 +18,7 @@ fn at(minute: i64) -> Instant {
 
 /// A report on the attempt `seq`, which began at minute `seq * 100`.
 fn said(seq: i32, outcome: Outcome) -> Fact {
-    Fact { seq, outcome, begun_at: at(i64::from(seq) * 100), callback_at: None }
+    Fact { seq, outcome, begun_at: at(i64::from(seq) * 100), callback_at: None, callback_latest: None }
 }
 
 fn callback(seq: i32, minute: i64) -> Fact {

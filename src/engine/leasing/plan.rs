@@ -17,6 +17,7 @@ use crate::{
     domain::{
         fair_share::turn,
         ids::{CampaignKey, SessionId, StreamNumber, next_id},
+        promise::{MissedCallback, Promise},
     },
     store::{
         leases::{GrantItem, GrantVerdict},
@@ -64,6 +65,9 @@ impl Floor {
                 let Some(taker) = self.taker(&takers, lane.campaign.key) else { break };
                 let Some(entry) = lane.promises.first_entry().filter(|entry| entry.key().0 <= now.wall) else { break };
                 let lead = entry.remove();
+                if is_missed(lane, &lead, now.wall) {
+                    continue; // The sweeper moves it, or drops it.
+                }
                 match plan_one(lane, lead, takers[taker].0, now) {
                     Ok(item) => {
                         self.claim_slot(&mut takers, taker);
@@ -297,6 +301,14 @@ fn put_back(lane: &mut Lane, lead: QueuedLead) {
 
 pub(super) fn park(lead: &QueuedLead, until: Option<DateTime<Utc>>, reason: i16) -> Parked {
     Parked { campaign: lead.campaign, lead: lead.lead, promised: lead.promised, until, reason }
+}
+
+/// Whether a promise is too late to be called at all.
+fn is_missed(lane: &Lane, lead: &QueuedLead, now: DateTime<Utc>) -> bool {
+    let rules = &lane.campaign.rules;
+    let promise = lead.callback_at.map(|at| Promise { at, latest: lead.callback_latest });
+    rules.missed_callback != MissedCallback::CallLate
+        && promise.is_some_and(|promise| promise.is_missed(rules.callback_tolerance, now))
 }
 
 /// A lead for a session, if its hours are open; else until when it waits.

@@ -1,4 +1,4 @@
-//! Ends leases whose time is over: without a permit they go back, begun ones are UNKNOWN. Every replica sweeps all of them:
+//! Ends leases whose time is over: without a permit they go back, begun ones are UNKNOWN; and sees to missed callbacks. Every replica sweeps all of them:
 //! what ends a lease is the row really deleted, so two sweepers do no harm.
 
 use std::{sync::Arc, time::Duration};
@@ -19,6 +19,8 @@ pub struct Report {
     pub returned: usize,
     /// Begun leases that are UNKNOWN now.
     pub unknown: usize,
+    /// Missed promises that were moved or dropped.
+    pub missed: usize,
 }
 
 /// Sweeps until nothing is overdue.
@@ -28,6 +30,7 @@ pub struct Report {
 pub async fn run_once(engine: &Arc<Engine>) -> Result<Report, EngineError> {
     let mut report = Report::default();
     while engine.in_time(sweep(engine, &mut report)).await? {}
+    report.missed = engine.sweep_missed().await?;
     Ok(report)
 }
 
@@ -95,7 +98,12 @@ pub async fn run(engine: Arc<Engine>) {
         }
         match run_once(&engine).await {
             Ok(report) if report != Report::default() => {
-                tracing::info!(returned = report.returned, unknown = report.unknown, "leases ended by time");
+                if report.returned + report.unknown > 0 {
+                    tracing::info!(returned = report.returned, unknown = report.unknown, "leases ended by time");
+                }
+                if report.missed > 0 {
+                    tracing::info!(missed = report.missed, "missed callbacks moved or dropped");
+                }
             }
             Ok(_) | Err(EngineError::Unavailable) => {}
             Err(error) => tracing::error!(%error, "the sweep failed"),

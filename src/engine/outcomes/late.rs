@@ -131,9 +131,17 @@ fn judge(report: &Report, ended: &EndedLease) -> ReportVerdict {
     match ended.outcome {
         None => ReportVerdict::Late,
         Some(_) if ended.by_engine => ReportVerdict::Late,
-        Some(held) if held == report.outcome && ended.callback_at == report.callback_at => ReportVerdict::Duplicate,
+        Some(held) if held == report.outcome && says_the_same(report, ended) => ReportVerdict::Duplicate,
         Some(held) if report.outcome.rank() > held.rank() => ReportVerdict::Superseded,
         Some(_) => ReportVerdict::Outranked,
+    }
+}
+
+/// The same promise, or the same words: read again, these may name another instant.
+fn says_the_same(report: &Report, ended: &EndedLease) -> bool {
+    match (&report.details.callback_phrase, &ended.callback_phrase) {
+        (None, None) => ended.callback_at == report.callback_at,
+        (now, before) => now == before,
     }
 }
 
@@ -178,10 +186,12 @@ async fn keep(
 ) -> Result<(), EngineError> {
     let lease = report.lease;
     attempts::keep_first_report(tx, lease, ReportVerdict::Accepted as i16).await?;
-    attempts::keep_report(tx, lease, report.outcome, verdict as i16, report.callback_at, &report.details).await?;
+    let promise = report.promise();
+    attempts::keep_report(tx, lease, report.outcome, verdict as i16, promise.map(|one| one.at), &report.details)
+        .await?;
     if verdict != ReportVerdict::Outranked {
         let counted = report.outcome.counts() && !ended.came_back;
-        attempts::set_outcome(tx, lease, report.outcome, counted, report.callback_at, &report.details).await?;
+        attempts::set_outcome(tx, lease, report.outcome, counted, promise, &report.details).await?;
     }
     Ok(())
 }
@@ -196,8 +206,13 @@ async fn apply(
     aftermath: &mut Aftermath,
 ) -> Result<LeadState, EngineError> {
     let (campaign, lead) = (ended.context.campaign, ended.context.lead);
-    let fact =
-        Fact { seq: ended.seq, outcome: report.outcome, begun_at: ended.begun_at, callback_at: report.callback_at };
+    let fact = Fact {
+        seq: ended.seq,
+        outcome: report.outcome,
+        begun_at: ended.begun_at,
+        callback_at: report.callback_at,
+        callback_latest: report.callback_latest,
+    };
     let counted = match ended.outcome {
         Some(held) if !ended.came_back => i32::from(report.outcome.counts()) - i32::from(held.counts()),
         _ => 0,

@@ -19,6 +19,7 @@ use crate::{
         lead::{Fact, LeadState},
         outcome::Outcome,
         phone_number::PhoneNumber,
+        promise::{HELD, Promise},
         retry_policy::RetryPolicy,
     },
     store::{
@@ -38,8 +39,13 @@ pub struct Report {
     pub lease: LeaseId,
     /// What came of it.
     pub outcome: Outcome,
-    /// With CALLBACK_REQUESTED: the promised instant.
+    /// With CALLBACK_REQUESTED: the promised instant; of one that was asked for in words it is read when the report is
+    /// taken, and [`HELD`] where they are not understood.
     pub callback_at: Option<DateTime<Utc>>,
+    /// The end of the interval that the words name.
+    pub callback_latest: Option<DateTime<Utc>>,
+    /// When they were said; none: when it happened.
+    pub heard_at: Option<DateTime<Utc>>,
     /// The rest.
     pub details: ReportDetails,
 }
@@ -47,7 +53,20 @@ pub struct Report {
 impl Report {
     /// A report without details.
     pub fn new(lease: LeaseId, outcome: Outcome) -> Report {
-        Report { lease, outcome, callback_at: None, details: ReportDetails::default() }
+        Report {
+            lease,
+            outcome,
+            callback_at: None,
+            callback_latest: None,
+            heard_at: None,
+            details: ReportDetails::default(),
+        }
+    }
+
+    /// The promise that it makes, if its instant is known.
+    fn promise(&self) -> Option<Promise> {
+        let at = self.callback_at.filter(|at| *at != HELD)?;
+        Some(Promise { at, latest: self.callback_latest })
     }
 }
 
@@ -90,6 +109,7 @@ pub(super) fn settlement(
         outcome: report.outcome,
         begun_at: lease.begun_at.unwrap_or(lease.granted_at),
         callback_at: report.callback_at,
+        callback_latest: report.callback_latest,
     };
     let facts = lease.context.facts.merge(fact);
     let verdict = facts.verdict(policy, now);
@@ -99,7 +119,7 @@ pub(super) fn settlement(
         outcome: report.outcome,
         state: verdict.state,
         due_at: verdict.due_at,
-        callback_at: report.callback_at,
+        callback_at: report.promise().map(|promise| promise.at),
         facts,
         details: report.details.clone(),
     }
@@ -285,6 +305,7 @@ fn accept(
 pub(super) async fn report_batch(engine: Weak<Engine>, reports: Vec<Report>) -> Result<Vec<ReportAnswer>, EngineError> {
     let engine = engine.upgrade().ok_or(EngineError::ShuttingDown)?;
     let mut answers = vec![None; reports.len()];
+    let reports = engine.in_time(engine.hear_reports(reports)).await?;
     let mut waiting: Vec<(usize, Report)> = reports.into_iter().enumerate().collect();
     while !waiting.is_empty() {
         let mut seen = HashSet::new();

@@ -1,5 +1,5 @@
 select l.campaign_id, l.lead_id, l.number, l.rank, l.zone_id, l.seq, effective_attempts(l.attempts, l.epoch, g.epoch) as attempts,
-    g.epoch, l.attempts_total, l.callback_at, d.at as promised, l.external_id, l.variables
+    g.epoch, l.attempts_total, l.callback_at, l.callback_latest, d.at as promised, l.external_id, l.variables
 from unnest($1::int[]) as i (campaign_id)
 join gauge g on g.campaign_id = i.campaign_id
 cross join lateral (

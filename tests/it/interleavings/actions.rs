@@ -73,6 +73,8 @@ pub enum Action {
     Rescore,
     /// Callbacks promised by hand.
     Schedule,
+    /// Promises of campaign one that nobody kept in time move on.
+    Missed,
     Consume,
     /// INTENT_NO for the earlier attempts of `Queued`, `Leased` and `Begun`.
     LateReport,
@@ -83,7 +85,7 @@ pub enum Action {
 }
 
 impl Action {
-    pub const ALL: [Action; 28] = [
+    pub const ALL: [Action; 29] = [
         Action::Grant,
         Action::GrantTwins,
         Action::Refill,
@@ -108,6 +110,7 @@ impl Action {
         Action::RefuseBlocked,
         Action::Rescore,
         Action::Schedule,
+        Action::Missed,
         Action::Consume,
         Action::LateReport,
         Action::Bury,

@@ -1,5 +1,7 @@
 //! Mutations from outside the hot path, each the same sequence of the store's functions as the engine's use case of its name.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use deadpool_postgres::Object;
 use dialplane::{
@@ -10,11 +12,13 @@ use dialplane::{
         number_rules::NumberRules,
         outcome::Outcome,
         phone_number::PhoneNumber,
+        promise::Promise,
         settings::SchedulerSettings,
     },
     store::{
         StoreError,
         attempts::{self, EndedLease},
+        callbacks,
         campaigns::{self, By, CampaignRow},
         changes::{self, Lifted, Placed, Revoked},
         imports,
@@ -60,6 +64,7 @@ pub async fn run(action: Action, line: &Line, stage: &Stage) -> Result<Answer, S
         Action::RefuseBlocked => refuse_blocked(db, stage).await,
         Action::Rescore => rescore(db, stage).await,
         Action::Schedule => schedule(db, stage).await,
+        Action::Missed => missed(db, stage).await,
         Action::Consume => consume(db, stage).await,
         Action::LateReport => {
             changes::fence(db, &[stage.one]).await?;
@@ -272,13 +277,29 @@ async fn schedule(db: &Object, stage: &Stage) -> Result<Answer, StoreError> {
             continue;
         }
         let at = stage.now + TimeDelta::hours(1);
-        changes::set_callback(db, stage.one, lead, Some(at)).await?;
+        changes::set_callback(db, stage.one, lead, Some(Promise { at, latest: None })).await?;
         let placed = Placed { lead, state: LeadState::Scheduled, at: Some(at), reason: waiting::CALLBACK };
         changes::place(db, stage.one, &[placed]).await?;
         answer.revoked.extend(leases_of(lifted.into_iter().filter_map(|one| one.revoked).collect()));
         answer.leads += 1;
     }
     Ok(answer)
+}
+
+/// As if no time were given to them.
+async fn missed(db: &Object, stage: &Stage) -> Result<Answer, StoreError> {
+    lock(db, stage).await?;
+    let missed = callbacks::missed(db, stage.one, Duration::ZERO, 100).await?;
+    let leads: Vec<LeadId> = missed.iter().map(|missed| missed.lead).collect();
+    let at = stage.now + TimeDelta::hours(1);
+    let mut placed = Vec::new();
+    for lifted in changes::lift(db, stage.one, &leads).await? {
+        assert!(!lifted.begun && lifted.revoked.is_none(), "it waited");
+        changes::set_callback(db, stage.one, lifted.lead, Some(Promise { at, latest: None })).await?;
+        placed.push(Placed { lead: lifted.lead, state: LeadState::Scheduled, at: Some(at), reason: waiting::CALLBACK });
+    }
+    changes::place(db, stage.one, &placed).await?;
+    Ok(Answer { leads: placed.len(), ..Answer::default() })
 }
 
 async fn consume(db: &Object, stage: &Stage) -> Result<Answer, StoreError> {
@@ -347,7 +368,13 @@ async fn apply(
         changes::set_facts(db, campaign, lead, held, counted, counted_now).await?;
         return Ok(None);
     }
-    let facts = held.merge(Fact { seq: ended.seq, outcome, begun_at: ended.begun_at, callback_at: None });
+    let facts = held.merge(Fact {
+        seq: ended.seq,
+        outcome,
+        begun_at: ended.begun_at,
+        callback_at: None,
+        callback_latest: None,
+    });
     let lifted = changes::lift(db, campaign, &[lead]).await?;
     changes::set_facts(db, campaign, lead, &facts, counted, counted_now).await?;
     let Some(lifted) = lifted.into_iter().next().filter(|lifted| !lifted.begun) else {

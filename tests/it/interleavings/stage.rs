@@ -123,7 +123,8 @@ pub fn settlement(
     now: DateTime<Utc>,
 ) -> Settlement {
     let begun_at = lease.begun_at.unwrap_or(lease.granted_at);
-    let facts = lease.context.facts.merge(Fact { seq: lease.seq, outcome, begun_at, callback_at });
+    let facts =
+        lease.context.facts.merge(Fact { seq: lease.seq, outcome, begun_at, callback_at, callback_latest: None });
     let verdict = facts.verdict(policy, now);
     Settlement {
         lease: lease.lease,

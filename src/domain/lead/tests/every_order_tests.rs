@@ -37,7 +37,7 @@ fn history(attempts_max: usize, reports_max: usize) -> impl Strategy<Value = Vec
             let fact = |rank: usize| {
                 let outcome = RANKS[rank][which % RANKS[rank].len()];
                 let callback_at = (rank == 2).then(|| at(promised * 10));
-                Fact { seq, outcome, begun_at: at(begun * 10), callback_at }
+                Fact { seq, outcome, begun_at: at(begun * 10), callback_at, callback_latest: None }
             };
             ranks.into_iter().map(fact).collect()
         };

@@ -145,6 +145,7 @@ impl Sharing {
             epoch: 0,
             attempts_total: 0,
             callback_at: promised,
+            callback_latest: None,
             promised,
             external_id: None,
             variables: BTreeMap::new(),

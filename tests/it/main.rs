@@ -7,6 +7,7 @@ mod bad_input;
 mod breaker;
 mod bulk;
 mod callback_phrases;
+mod callbacks;
 mod calling_rules;
 mod campaigns;
 mod completion;

@@ -12,7 +12,7 @@ use dialplane::{
 };
 use tonic::transport::Endpoint;
 
-use crate::support::{database::Database, dialer::Dialer, eventually, new_id, rules};
+use crate::support::{asks::said, database::Database, dialer::Dialer, eventually, new_id, rules};
 
 #[test]
 fn the_debug_form_of_a_number_shows_no_digits() {
@@ -21,7 +21,7 @@ fn the_debug_form_of_a_number_shows_no_digits() {
     assert!(!shown.contains("2015550") && !shown.contains("5550142"), "{shown}");
 }
 
-/// A short life: import, a bad row, a call that is refused, one promised, one that asks never to be called, a suppression.
+/// A short life: import, a bad row, a call that is refused, one promised in words, one that asks never to be called, a suppression.
 async fn live(url: &str, numbers: &[String], secret: &str) {
     let endpoint = Endpoint::from_shared(url.to_owned()).unwrap();
     let channel = eventually("the program listens", || async { endpoint.connect().await.ok() }).await;
@@ -55,6 +55,22 @@ async fn live(url: &str, numbers: &[String], secret: &str) {
         };
         dialer.report_all(report).await;
     }
+    let lease = dialer.call().await;
+    dialer.report_all(said(&lease.lease_id, &format!("tomorrow at 5, ask for {secret}"))).await;
+    let request = pb::ScheduleCallbackRequest {
+        campaign_id: campaign_id.clone(),
+        lead_id: lease.lead_id.clone(),
+        callback_phrase: format!("{secret} has time in ten minutes"),
+        ..Default::default()
+    };
+    let _ = campaigns.schedule_callback(request).await;
+    let request = pb::ParseCallbackRequest {
+        phrase: format!("{secret} says 4 or 5"),
+        campaign_id: campaign_id.clone(),
+        lead_id: lease.lead_id,
+        ..Default::default()
+    };
+    campaigns.parse_callback(request).await.unwrap();
     let request = pb::AddSuppressionsRequest { numbers: numbers.to_vec(), reason: "test".into(), ..Default::default() };
     campaigns.add_suppressions(request).await.unwrap();
     let request =

@@ -26,6 +26,16 @@ pub fn attempts(max: i32) -> pb::CampaignRules {
     pb::CampaignRules { max_attempts: Some(max), ..rules() }
 }
 
+/// The report of a callback that was asked for in words.
+pub fn said(lease_id: &str, phrase: &str) -> pb::OutcomeReport {
+    pb::OutcomeReport {
+        lease_id: lease_id.into(),
+        outcome: pb::Outcome::CallbackRequested.into(),
+        callback_phrase: phrase.into(),
+        ..Default::default()
+    }
+}
+
 /// An instant of the wire.
 pub fn instant(at: prost_types::Timestamp) -> DateTime<Utc> {
     DateTime::from_timestamp(at.seconds, u32::try_from(at.nanos).unwrap()).unwrap()
@@ -184,6 +194,11 @@ impl World {
 }
 
 impl Dialer {
+    /// Reports what the person said about a callback.
+    pub async fn report_phrase(&mut self, lease_id: &str, phrase: &str) -> pb::ReportResult {
+        self.report_all(said(lease_id, phrase)).await
+    }
+
     /// Reports that a callback was asked for.
     pub async fn report_callback(&mut self, lease_id: &str, at: DateTime<Utc>) -> pb::ReportResult {
         self.report_all(pb::OutcomeReport {

@@ -266,9 +266,12 @@ fn bare_is_time(cursor: Cursor<'_>, at: usize, next: usize) -> bool {
     let strong = matches!(cursor.word(at), "at" | "around" | "by" | "after" | "before" | "till" | "until" | "post");
     let before = at.checked_sub(1).and_then(|at| cursor.token(at));
     let currency = cursor.word_before(at) == "currency" || cursor.word_before(at) == "number";
+    // "call 911" is no 9:11.
+    let dialled = cursor.number(at).is_some_and(|number| number.digits > 2)
+        && lexicon::CALL_VERBS.contains(cursor.word_before(at));
     // "two of us", "five to".
     let some_of = matches!(cursor.word(next), "of" | "to" | "past" | "till");
-    !currency && !some_of && known(cursor.token(next)) && (strong || known(before))
+    !currency && !dialled && !some_of && known(cursor.token(next)) && (strong || known(before))
 }
 
 /// "between 2 and 4", "from 10 to 11:30", "2 to 4", "5-6 pm".
@@ -325,7 +328,10 @@ fn range_end(cursor: Cursor<'_>, at: usize, opened: bool) -> Option<Result<Found
         let (first, second) = (number?, cursor.number(at + 2));
         let preposition = matches!(cursor.word_before(at), "at" | "around" | "about" | "by" | "after" | "before");
         let hours = second.map_or(0, |second| (second.value % 12 + 12 - first.value % 12) % 12);
-        let is_range = opened || (!preposition && first.value <= 12 && hours > 0 && (hours <= 4 || first.digits > 0));
+        // "ten to two in the morning": ten and two are not both in it.
+        let part = cursor.is(at + 3, "in the") || cursor.is(at + 3, "at night");
+        let one_part = part && first.digits == 0 && second.is_some_and(|second| second.value < first.value);
+        let is_range = opened || (!preposition && !one_part && first.value <= 12 && hours > 0 && (hours <= 4 || first.digits > 0));
         if !is_range {
             return None;
         }

@@ -4,7 +4,7 @@ use chrono::Weekday;
 
 use super::cursor::Cursor;
 use super::items::{Day, Item, Part};
-use super::tokens::Token;
+use super::tokens::{Number, Token};
 
 const WEEKDAYS: [(&str, Weekday); 7] = [
     ("monday", Weekday::Mon),
@@ -94,8 +94,14 @@ fn named(cursor: Cursor<'_>, at: usize) -> Option<(Item, usize)> {
 
 fn year(cursor: Cursor<'_>, at: usize) -> Option<(u32, usize)> {
     let comma = if cursor.token(at) == Some(&Token::Comma) { at + 1 } else { at };
-    let number = cursor.number(comma).filter(|number| number.digits == 4 && (2000..2100).contains(&number.value))?;
-    Some((number.value, comma + 1))
+    let number = cursor.number(comma)?;
+    // "twenty twenty seven"; "twenty thirty" is a clock time as well.
+    if let (20, 0, Some(Number { value: rest @ 20..=29, digits: 0, .. })) =
+        (number.value, number.digits, cursor.number(comma + 1))
+    {
+        return Some((2000 + rest, comma + 2));
+    }
+    (matches!(number.digits, 4 | 5) && (2000..2100).contains(&number.value)).then_some((number.value, comma + 1))
 }
 
 fn with_year(cursor: Cursor<'_>, (month, day): (u32, u32), at: usize) -> (Item, usize) {

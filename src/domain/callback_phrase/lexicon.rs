@@ -19,7 +19,7 @@ pub const FILLERS: Words = Words(
      promptly thanks thank you cheers sorry right definitely certainly absolutely surely anyway anyways again \
      too also sometime some any time day ideally preferably hopefully basically honestly no s lah la eh see \
      look my local rather instead either say though guys unsure soon whenever once cool cheerio bye goodbye \
-     hold",
+     hold confirm confirmed",
 );
 
 /// Small words that stand beside a time.

@@ -141,6 +141,11 @@ fn larger(tokens: &[Token], value: u32, digits: usize, at: usize) -> (Token, usi
             let (rest, next) = rest.unwrap_or((0, at + 1));
             (amount(value.saturating_add(rest), 0), next)
         }
+        // A year; five digits, so that it is no clock time.
+        "thousand" if value == 2 && year_of_century(tokens, at + 1).is_some() => {
+            let (rest, next) = year_of_century(tokens, at + 1).unwrap_or((0, at + 1));
+            (amount(2000 + rest, 5), next)
+        }
         // Too large for a time; its parts must not look like one.
         "thousand" | "lakh" | "lakhs" | "crore" | "crores" | "million" => {
             let mut next = at + 1;
@@ -157,6 +162,16 @@ fn larger(tokens: &[Token], value: u32, digits: usize, at: usize) -> (Token, usi
             _ => (amount(value, digits), at),
         },
     }
+}
+
+/// "twenty eight", "and thirty": the rest of a year said behind "two thousand".
+fn year_of_century(tokens: &[Token], at: usize) -> Option<(u32, usize)> {
+    let word = |at: usize| tokens.get(at).map_or("", Token::word);
+    let at = if word(at) == "and" { at + 1 } else { at };
+    let tens = tens(word(at))?;
+    let unit = unit(word(at + 1)).filter(|unit| (1..=9).contains(unit));
+    let next = at + 1 + usize::from(unit.is_some());
+    (!matches!(word(next), "hundred" | "thousand")).then_some((tens + unit.unwrap_or(0), next))
 }
 
 /// "oh five" behind an hour, "oh nine hundred" before "hundred".

@@ -19,6 +19,8 @@ pub struct Offers {
     pub unclear: bool,
     /// The day alone would be too wide a reading: "tomorrow after work".
     pub blurred: bool,
+    /// A clock time or a part is turned down beside what is offered: "between 3 and 5 but not 4".
+    pub pierced: bool,
     /// Only a piece of the part or the day is meant: "early in the morning".
     pub narrowed: bool,
 }
@@ -155,7 +157,9 @@ impl State {
             offers.refused_days.append(&mut negation.days);
         }
         // "tomorrow, but not in the morning".
-        offers.blurred |= negation.clocks && (taken > 0 || clause.opening == Opening::Joined);
+        let pierced = negation.clocks && (taken > 0 || clause.opening == Opening::Joined);
+        offers.blurred |= pierced;
+        offers.pierced |= pierced;
         offers.day_in_doubt |= !offers.refused_days.iter().all(|day| *day == Day::In(0));
     }
 

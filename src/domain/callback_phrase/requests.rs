@@ -24,7 +24,7 @@ const BEFORE: Words = Words(
      supervisor senior colleague representative rep executive specialist person advisor adviser department \
      sales support agent manager care plan hope suggest recommend wish require able while got has from by \
      idea way thing option bet guess think again unable cannot now busy put take receive phone video follow \
-     make keep sure",
+     make keep sure mind chance",
 );
 
 /// "I'd like you to call".
@@ -33,7 +33,7 @@ const WISHES: Words = Words("want need like prefer appreciate request rather exp
 /// "Give me a call".
 const ASKING: Words = Words(
     "give drop need want like appreciate expect expecting await schedule book arrange set get request make place put \
-     waiting for receive take prefer do",
+     waiting for receive take prefer do chance",
 );
 
 fn allowed(word: &str) -> bool {
@@ -75,8 +75,13 @@ fn verb(clause: &Clause, at: usize) -> Request {
     }
     let get = matches!(word, "get") && matches!(next, "me" | "back" | "us" | "in" | "hold" | "through");
     let come = word == "come" && next == "back";
-    if !(get || come || lexicon::is_call_verb(word)) {
+    let hear = word == "hear" && (next == "back" || next == "from" && clause.word(at + 2) == "you");
+    if !(get || hear || come || lexicon::is_call_verb(word)) {
         return Request::None;
+    }
+    if hear {
+        let wished = before(clause, at).all(allowed) && before(clause, at).any(|word| WISHES.contains(word));
+        return if wished { Request::Asked } else { Request::Told };
     }
     // "my phone", "at work", "on the phone", "in touch".
     if matches!(previous, "my" | "the" | "on" | "in" | "your" | "by" | "this")

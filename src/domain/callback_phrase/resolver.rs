@@ -45,6 +45,10 @@ pub fn resolve(offers: &Offers, now: DateTime<Utc>, zone: &TimeZone) -> Option<I
     if offers.blurred && matches!(interval.grain, Grain::Day | Grain::Week) {
         return None;
     }
+    let exact = spec.span.is_some() || matches!(spec.when, Some(When::Clock(Bound::At | Bound::Around, _)));
+    if offers.pierced && !exact {
+        return None;
+    }
     if offers.narrowed && interval.grain != Grain::Minute {
         return None;
     }

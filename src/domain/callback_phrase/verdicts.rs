@@ -21,7 +21,7 @@ pub enum Verdict {
 
 /// "One thirty, I will still be awake".
 const READY: Words =
-    Words("awake up free available ready waiting home back done finished here around reachable expecting able");
+    Words("awake free available ready waiting home back done finished here around reachable expecting able");
 
 /// A bare time can be the head of the statement behind it: "tomorrow I'm travelling".
 pub fn settle(clauses: &[Clause], verdicts: &[Verdict], index: usize) -> Verdict {
@@ -53,11 +53,12 @@ pub fn settle(clauses: &[Clause], verdicts: &[Verdict], index: usize) -> Verdict
     let Some(next) = clauses.get(index + 1) else { return Verdict::Bare };
     let subject = matches!(next.word(0), "i" | "we" | "he" | "she" | "they" | "it" | "there" | "that");
     // "tomorrow it is".
-    let agreed = next.word(0) == "it" && next.word(1) == "is" && next.elements.len() == 2;
+    let agreed = next.word(0) == "it" && next.word(1) == "is" && next.elements.len() == 2 || names_again(next);
     if !subject || agreed || clause.says(&["please", "kindly", "only"]) {
         return Verdict::Bare;
     }
-    let positive = next.says_any(READY)
+    let positive = ready(next)
+        || explains(clause, next)
         || verdicts[index + 1] == Verdict::Offer
         || next.says_any(lexicon::OFFERS) && !next.says(&["not", "only"]);
     let negative = next.says(&["not", "never", "busy", "unavailable"]) && !next.items().any(|item| item == Item::Now);
@@ -69,6 +70,30 @@ pub fn settle(clauses: &[Clause], verdicts: &[Verdict], index: usize) -> Verdict
         Opening::Stop | Opening::Joined => true,
     };
     if fine { Verdict::Bare } else { Verdict::Told }
+}
+
+/// "I will still be awake", "tomorrow at noon I can", but not "at 5 I go back".
+fn ready(next: &Clause) -> bool {
+    let state = next.says(&["am", "be", "are"]) && !next.says(&["work", "office", "meeting", "class", "school"]);
+    let up = (1..next.elements.len())
+        .any(|at| next.word(at) == "up" && matches!(next.word(at - 1), "am" | "be" | "still" | "stay"));
+    let can = next.elements.len() == 2 && matches!(next.word(1), "can" | "could" | "will" | "am" | "do");
+    state && next.says_any(READY) || up || can
+}
+
+/// "In two days, I work nights": a habit tells why, and not what is done then.
+fn explains(clause: &Clause, next: &Clause) -> bool {
+    let day = clause.items().any(|item| kind(item) == 0);
+    let habit = next.items().any(|item| item == Item::Habit);
+    habit || !day && next.says(&["shift"])
+}
+
+/// "Tomorrow, that is Thursday": the time once more, in other words.
+fn names_again(clause: &Clause) -> bool {
+    matches!(clause.word(0), "that" | "which" | "so")
+        && clause.word(1) == "is"
+        && clause.elements.len() == 3
+        && clause.items().count() == 1
 }
 
 fn same_kind(one: &Clause, other: &Clause) -> bool {
@@ -102,6 +127,9 @@ pub fn verdict(clause: &Clause) -> Verdict {
         return Verdict::Told;
     }
     let first = clause.words().find(|word| !lexicon::FILLERS.contains(word)).unwrap_or("");
+    if names_again(clause) {
+        return Verdict::Bare;
+    }
     let asks = matches!(first, "who" | "why" | "where" | "which" | "what" | "how");
     let subordinate =
         matches!(first, "when" | "while" | "unless" | "whenever" | "if" | "because" | "since" | "although");

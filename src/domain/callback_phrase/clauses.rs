@@ -137,7 +137,9 @@ fn soft_opening(elements: &[Element], at: usize, word: &str, current: &Clause) -
     }
     let question = matches!(word, "can" | "could" | "would" | "will" | "shall") && matches!(next, "you" | "we" | "i");
     let request = word == "howabout" || word == "let" && next == "us";
-    if (question || request) && has_content && !matches!(before, "when" | "what" | "time" | "and" | "so") {
+    let asked_time = before == "time" && !matches!(at.checked_sub(3).map_or("", word_at), "not" | "a" | "bad" | "good");
+    let asked_time = asked_time && !matches!(at.checked_sub(2).map_or("", word_at), "good" | "bad" | "great" | "right");
+    if (question || request) && has_content && !asked_time && !matches!(before, "when" | "what" | "and" | "so") {
         return Some(Opening::Soft);
     }
     let verb = lexicon::CALL_VERBS.contains(word) && !lexicon::is_gerund(word)

@@ -213,6 +213,11 @@ pub fn item(cursor: Cursor<'_>, at: usize) -> Option<(Item, usize)> {
     if let Some(found) = range(cursor, at) {
         return Some(found);
     }
+    // "I am around at 5".
+    let present = cursor.word(at) == "around" && matches!(cursor.word_before(at), "am" | "be" | "are");
+    if present && matches!(cursor.word(at + 1), "at" | "after" | "by" | "from" | "until" | "till" | "before") {
+        return None;
+    }
     let (bound, around, start) = bound(cursor, at);
     let from = start == at && matches!(cursor.word(at), "from" | "onward");
     let start = if from { super::clocks::bound(cursor, at + 1).2 } else { start };
@@ -271,7 +276,17 @@ fn bare_is_time(cursor: Cursor<'_>, at: usize, next: usize) -> bool {
         && lexicon::CALL_VERBS.contains(cursor.word_before(at));
     // "two of us", "five to".
     let some_of = matches!(cursor.word(next), "of" | "to" | "past" | "till");
-    !currency && !dialled && !some_of && known(cursor.token(next)) && (strong || known(before))
+    let followed = known(cursor.token(next)) || named(cursor, at, next);
+    !currency && !dialled && !some_of && followed && (strong || known(before))
+}
+
+/// "call me at 5 Raj": an unknown word ends the sentence, and counts nothing.
+fn named(cursor: Cursor<'_>, at: usize, next: usize) -> bool {
+    let word = cursor.word(next);
+    let asked = (at.saturating_sub(3)..at).any(|at| lexicon::is_call_verb(cursor.word(at)));
+    let ends = matches!(cursor.token(next + 1), None | Some(Token::Comma | Token::Stop));
+    let counts = word.ends_with('s') || super::durations::is_unit(word) || word == "percent";
+    cursor.word(at) == "at" && asked && ends && !word.is_empty() && !counts
 }
 
 /// "between 2 and 4", "from 10 to 11:30", "2 to 4", "5-6 pm".

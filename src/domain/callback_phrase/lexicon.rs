@@ -48,12 +48,12 @@ pub const NEUTRAL: Words = Words(
 
 /// Verbs of calling that take whom to call.
 pub const CALL_VERBS: Words = Words(
-    "call disturb bother ring phone dial buzz telephone contact reach try catch calling ringing phoning \
+    "call ping disturb bother ring phone dial buzz telephone contact reach try catch calling ringing phoning \
      contacting trying reaching follow revert return circle",
 );
 
 /// Verbs of talking.
-pub const TALK_VERBS: Words = Words("speak talk chat connect converse discuss catchup talking speaking chatting touch");
+pub const TALK_VERBS: Words = Words("speak talk chat connect reconnect converse discuss catchup talking speaking chatting touch");
 
 /// Verbs of fixing a time.
 pub const ARRANGE_VERBS: Words =

@@ -149,6 +149,9 @@ fn one(known: When, when: When) -> Option<When> {
     let (When::Clock(bound, a), When::Clock(other, b)) = (known, when) else { return (known == when).then_some(known) };
     let same = bound == other && a.minute == b.minute && a.hour % 12 == b.hour % 12;
     match (a.plain, b.plain) {
+        // "after 3 but before 5".
+        _ if bound == Bound::After && matches!(other, Bound::Before | Bound::By) => Some(When::Range(a, b)),
+        _ if other == Bound::After && matches!(bound, Bound::Before | Bound::By) => Some(When::Range(b, a)),
         _ if known == when => Some(known),
         (true, false) if same => Some(when),
         (false, true) if same => Some(known),

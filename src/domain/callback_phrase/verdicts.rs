@@ -2,7 +2,7 @@
 //! time.
 
 use super::clauses::{Clause, Opening};
-use super::items::{Element, Item, Part};
+use super::items::{Bound, Element, Item, Part, When};
 use super::lexicon::{self, Words};
 use super::requests::{self, Request};
 
@@ -141,7 +141,10 @@ pub fn verdict(clause: &Clause) -> Verdict {
         Request::Asked => return Verdict::Offer,
         Request::None => {}
     }
-    if offers_time(clause) {
+    if free_by(clause) {
+        return Verdict::Told;
+    }
+    if offers_time(clause) || reachable(clause) {
         return Verdict::Offer;
     }
     let lists = [lexicon::FILLERS, lexicon::PREPOSITIONS, BESIDE];
@@ -150,6 +153,30 @@ pub fn verdict(clause: &Clause) -> Verdict {
     // "At lunch now" tells where someone is.
     let present = clause.items().any(|item| item == Item::Now) && !clause.says(&["not"]);
     if clause.words().all(allowed) && !speaks && !present { Verdict::Bare } else { Verdict::Told }
+}
+
+/// "I'll be free by 6": free from then on, not until then.
+fn free_by(clause: &Clause) -> bool {
+    let by = clause.items().any(|item| {
+        matches!(item, Item::When(When::Clock(Bound::By | Bound::Until, _)) | Item::Bound(Bound::By | Bound::Until))
+    });
+    by && clause.says(&["i", "we"]) && clause.says(&["be", "am", "are"])
+}
+
+/// "I'll be home after 6", "I'll be waiting at 5".
+fn reachable(clause: &Clause) -> bool {
+    let state = |at: usize| matches!(clause.word(at), "am" | "be" | "are" | "should");
+    let home = (1..clause.elements.len()).any(|at| matches!(clause.word(at), "home" | "back") && state(at - 1));
+    let waiting = (1..clause.elements.len()).any(|at| clause.word(at) == "waiting" && state(at - 1));
+    let known = |word: &str| lexicon::is_known(word) || matches!(word, "home" | "back" | "waiting");
+    let wide = clause.items().all(|item| match item {
+        Item::When(When::Clock(bound, _)) => bound == Bound::After,
+        Item::When(When::Range(..)) | Item::Part(..) => true,
+        item => waiting || kind(item) == 0 && clause.items().count() > 1,
+    });
+    let timed = clause.items().any(|item| kind(item) == 1 || kind(item) == 2);
+    let own = clause.says(&["i", "we"]) && !clause.says(&["not", "never", "work", "until", "till", "if"]);
+    own && clause.words().all(known) && (waiting || home && wide && timed)
 }
 
 /// "I've got a gap at 3": here "got" is no past.

@@ -144,6 +144,7 @@ fn soft_opening(elements: &[Element], at: usize, word: &str, current: &Clause) -
     }
     let verb = lexicon::CALL_VERBS.contains(word) && !lexicon::is_gerund(word)
         || matches!(word, "give" | "drop") && next == "me"
+        || word == "make" && matches!(next, "it" | "that") && has_item
         || word == "get" && matches!(next, "me" | "back" | "in" | "hold")
         || matches!(word, "please" | "kindly") && lexicon::CALL_VERBS.contains(next);
     (verb && has_content && !HOLD_VERB.contains(before)).then_some(Opening::Soft)

@@ -36,6 +36,8 @@ fn marked(face: Face, mark: &str) -> Face {
         ("am", true) => exact(clock.hour % 12, clock.minute),
         ("pm", true) => exact(clock.hour % 12 + 12, clock.minute),
         // "17:30 pm" is said twice; "17:30 am" does not exist.
+        // "07:30 pm".
+        ("pm", false) if (1..=12).contains(&clock.hour) => exact(clock.hour % 12 + 12, clock.minute),
         ("pm", false) if (13..=23).contains(&clock.hour) => Ok(clock),
         ("am", false) if clock.hour < 12 => Ok(clock),
         _ => Err(()),
@@ -44,7 +46,7 @@ fn marked(face: Face, mark: &str) -> Face {
 
 /// "oclock", "hours", "am", "ish" and the like behind a time.
 fn behind(cursor: Cursor<'_>, mut found: Found, face: Face) -> (Face, Found) {
-    let mut face = face;
+    let (mut face, mut is_marked) = (face, false);
     loop {
         match cursor.word(found.next) {
             "oclock" => {
@@ -57,7 +59,9 @@ fn behind(cursor: Cursor<'_>, mut found: Found, face: Face) -> (Face, Found) {
                 if found.bare && face.is_ok_and(|clock| !clock.plain && clock.hour > 12) {
                     face = Err(());
                 }
-                face = marked(face, mark);
+                // "5 am pm" reads two ways.
+                face = if is_marked { Err(()) } else { marked(face, mark) };
+                is_marked = true;
                 found.bare = false;
                 found.next += 1;
             }
@@ -130,7 +134,7 @@ fn numbers(cursor: Cursor<'_>, at: usize) -> Option<(Face, Found)> {
         let spoken_hundred = number.digits == 0;
         let face = if is_military { exact(hour, minute) } else { said(hour, minute, number.zero) };
         // "five hundred" alone is an amount.
-        if spoken_hundred && !is_military && hour < 10 {
+        if spoken_hundred && !is_military && hour < 10 && !number.zero {
             return None;
         }
         return Some((face, found(if is_military { at + 2 } else { at + 1 }, !is_military)));
@@ -275,7 +279,8 @@ fn bare_is_time(cursor: Cursor<'_>, at: usize, next: usize) -> bool {
     let dialled = cursor.number(at).is_some_and(|number| number.digits > 2)
         && lexicon::CALL_VERBS.contains(cursor.word_before(at));
     // "two of us", "five to".
-    let some_of = matches!(cursor.word(next), "of" | "to" | "past" | "till");
+    let to_call = cursor.word(next) == "to" && lexicon::is_call_verb(cursor.word(next + 1));
+    let some_of = matches!(cursor.word(next), "of" | "to" | "past" | "till") && !to_call;
     let followed = known(cursor.token(next)) || named(cursor, at, next);
     !currency && !dialled && !some_of && followed && (strong || known(before))
 }
@@ -346,7 +351,8 @@ fn range_end(cursor: Cursor<'_>, at: usize, opened: bool) -> Option<Result<Found
         // "ten to two in the morning": ten and two are not both in it.
         let part = cursor.is(at + 3, "in the") || cursor.is(at + 3, "at night");
         let one_part = part && first.digits == 0 && second.is_some_and(|second| second.value < first.value);
-        let is_range = opened || (!preposition && !one_part && first.value <= 12 && hours > 0 && (hours <= 4 || first.digits > 0));
+        let is_range =
+            opened || (!preposition && !one_part && first.value <= 12 && hours > 0 && (hours <= 4 || first.digits > 0));
         if !is_range {
             return None;
         }

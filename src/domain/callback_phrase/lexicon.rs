@@ -19,7 +19,7 @@ pub const FILLERS: Words = Words(
      promptly thanks thank you cheers sorry right definitely certainly absolutely surely anyway anyways again \
      too also sometime some any time day ideally preferably hopefully basically honestly no s lah la eh see \
      look my local rather instead either say though guys unsure soon whenever once cool cheerio bye goodbye \
-     hold confirm confirmed",
+     hold confirm confirmed oops whoops gosh god jeez alrighty yo",
 );
 
 /// Small words that stand beside a time.
@@ -53,7 +53,8 @@ pub const CALL_VERBS: Words = Words(
 );
 
 /// Verbs of talking.
-pub const TALK_VERBS: Words = Words("speak talk chat connect reconnect converse discuss catchup talking speaking chatting touch");
+pub const TALK_VERBS: Words =
+    Words("speak talk chat connect reconnect converse discuss catchup talking speaking chatting touch");
 
 /// Verbs of fixing a time.
 pub const ARRANGE_VERBS: Words =

@@ -27,6 +27,11 @@ pub fn turns_down_before(clause: &Clause, at: usize) -> bool {
     if word == "too" && matches!(next, "early" | "late" | "soon") {
         return true;
     }
+    // "5 is a bit early".
+    let bit = matches!(word, "bit" | "little") && matches!(clause.word(at.wrapping_sub(2)), "is" | "s");
+    if bit && matches!(next, "early" | "late" | "soon" | "tight") {
+        return true;
+    }
     if word == "no" {
         return matches!(next, "good" | "use" | "chance" | "way" | "go") || at + 1 == clause.elements.len();
     }

@@ -186,6 +186,10 @@ fn zero_minutes(tokens: &[Token], at: usize, before: Option<&Token>) -> (Token, 
     match value {
         Some(value @ 1..=9) if hundred => (Token::Number(Number { value: value * 100, digits: 0, zero: true }), at + 3),
         Some(value @ 1..=9) if after_hour => (Token::Number(Number { value, digits: 0, zero: true }), at + 2),
+        // "oh eight thirty hours"; without "hours" the "oh" may be a sigh.
+        Some(value @ 1..=9) if (3..=4).any(|ahead| tokens.get(at + ahead).map(Token::word) == Some("hours")) => {
+            (Token::Number(Number { value, digits: 2, zero: true }), at + 2)
+        }
         _ => (tokens.get(at).cloned().unwrap_or(Token::Stop), at + 1),
     }
 }

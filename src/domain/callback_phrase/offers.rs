@@ -122,6 +122,8 @@ impl State {
                         }
                         (true, item) => {
                             negation.clocks |= kind(item) == 1 || kind(item) == 2;
+                            offers.pierced |=
+                                pierces(item, &offers.items, taken > 0 || clause.opening == Opening::Joined);
                             None
                         }
                         (false, item) => Some(item),
@@ -157,9 +159,7 @@ impl State {
             offers.refused_days.append(&mut negation.days);
         }
         // "tomorrow, but not in the morning".
-        let pierced = negation.clocks && (taken > 0 || clause.opening == Opening::Joined);
-        offers.blurred |= pierced;
-        offers.pierced |= pierced;
+        offers.blurred |= negation.clocks && (taken > 0 || clause.opening == Opening::Joined);
         offers.day_in_doubt |= !offers.refused_days.iter().all(|day| *day == Day::In(0));
     }
 
@@ -183,6 +183,12 @@ impl State {
         }
         self.correction = false;
     }
+}
+
+/// Whether what is turned down may lie inside of what is offered already; of two parts of the day neither does.
+fn pierces(item: Item, offered: &[Item], beside: bool) -> bool {
+    let part = matches!(item, Item::Part(..));
+    beside && offered.iter().any(|other| matches!(other, Item::When(_)) || !part && matches!(other, Item::Part(..)))
 }
 
 const BESIDE_LENGTH: Words = Words("please just okay yes sir call me back again ring maybe about around in try say");

@@ -181,8 +181,13 @@ const LIMITS: Words = Words(
 
 /// Whether only some times are refused: "before 10", "at night", "when I work".
 fn restricted(cursor: Cursor<'_>, from: usize, end: usize) -> bool {
-    let from_you =
-        |at: usize| cursor.word(at) == "from" && matches!(cursor.word(at + 1), "you" | "your" | "this" | "the" | "these" | "those" | "all" | "any" | "such");
+    let from_you = |at: usize| {
+        cursor.word(at) == "from"
+            && matches!(
+                cursor.word(at + 1),
+                "you" | "your" | "this" | "the" | "these" | "those" | "all" | "any" | "such"
+            )
+    };
     (from..end).any(|at| LIMITS.contains(cursor.word(at)) && !this_number(cursor, at) && !from_you(at))
 }
 
@@ -215,7 +220,8 @@ fn forbids(cursor: Cursor<'_>, at: usize, end: usize) -> OptOut {
         "you ever dare please even try to bother be keep should must people guys just again want and make anyone cold",
     );
     let verb = (at + 1..end).find(|&at| {
-        !gap.contains(cursor.word(at)) && cursor.token(at) != Some(&Token::Comma) || cursor.word(at) == "bother" && !CALLS.contains(cursor.word(at + 1))
+        !gap.contains(cursor.word(at)) && cursor.token(at) != Some(&Token::Comma)
+            || cursor.word(at) == "bother" && !CALLS.contains(cursor.word(at + 1))
     });
     let Some(verb) = verb.filter(|&verb| CALLS.contains(cursor.word(verb)) && cursor.word(verb) != "reach") else {
         return OptOut::No;

@@ -115,7 +115,8 @@ impl Spec {
     fn fits(&self) -> bool {
         let timed = self.when.is_some() || self.part.is_some();
         // "later tomorrow" says no more than "tomorrow", and less than we need.
-        let later = !self.later || timed || self.span.is_some() || self.days.iter().all(|day| *day == Day::In(0));
+        let today = self.days.iter().all(|day| *day == Day::In(0)) && !self.next_week && !self.weekend;
+        let later = !self.later || timed || self.span.is_some() || today;
         let weekdays = self.days.iter().any(|day| matches!(day, Day::Weekday(_)));
         let weekend_day = self.days.iter().any(|day| matches!(day, Day::Weekday(Weekday::Sat | Weekday::Sun)));
         let span_alone =

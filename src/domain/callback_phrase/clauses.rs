@@ -116,7 +116,8 @@ fn soft_opening(elements: &[Element], at: usize, word: &str, current: &Clause) -
     match word {
         "but" | "because" | "since" | "although" | "however" | "unless" | "while" | "whereas" | "when"
         | "otherwise" | "if"
-            if !(word == "since" && has_item) =>
+            if !(word == "since" && has_item && !matches!(next, "i" | "we" | "my" | "it"))
+                && !(word == "when" && matches!(before, "is" | "was")) =>
         {
             return Some(Opening::Joined);
         }
@@ -139,7 +140,11 @@ fn soft_opening(elements: &[Element], at: usize, word: &str, current: &Clause) -
     let request = word == "howabout" || word == "let" && next == "us";
     let asked_time = before == "time" && !matches!(at.checked_sub(3).map_or("", word_at), "not" | "a" | "bad" | "good");
     let asked_time = asked_time && !matches!(at.checked_sub(2).map_or("", word_at), "good" | "bad" | "great" | "right");
-    if (question || request) && has_content && !asked_time && !matches!(before, "when" | "what" | "and" | "so") {
+    if (question || request)
+        && has_content
+        && !asked_time
+        && !matches!(before, "when" | "what" | "why" | "where" | "and" | "so")
+    {
         return Some(Opening::Soft);
     }
     let verb = lexicon::CALL_VERBS.contains(word) && !lexicon::is_gerund(word)

@@ -272,7 +272,10 @@ fn bare_is_time(cursor: Cursor<'_>, at: usize, next: usize) -> bool {
         Some(Token::Ordinal(_)) => true,
         Some(_) => false,
     };
-    let strong = matches!(cursor.word(at), "at" | "around" | "by" | "after" | "before" | "till" | "until" | "post");
+    let strong = matches!(
+        cursor.word(at),
+        "at" | "around" | "by" | "after" | "before" | "till" | "until" | "post" | "between" | "from"
+    );
     let before = at.checked_sub(1).and_then(|at| cursor.token(at));
     let currency = cursor.word_before(at) == "currency" || cursor.word_before(at) == "number";
     // "call 911" is no 9:11.

@@ -25,6 +25,9 @@ pub const FILLERS: Words = Words(
 /// Small words that stand beside a time.
 pub const PREPOSITIONS: Words = Words("at on in of for the a an this that and or over during around about there here");
 
+/// Fillers that name someone.
+pub const PEOPLE: Words = Words("sir madam maam mam mate bro brother sis sister dear boss buddy man love bhai guys");
+
 /// What makes a time an offer: "tomorrow works".
 pub const OFFERS: Words = Words(
     "free available works suits suit fine good better best great perfect okay convenient ideal preferable \

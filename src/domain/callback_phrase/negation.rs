@@ -35,6 +35,16 @@ pub fn turns_down_before(clause: &Clause, at: usize) -> bool {
     if word == "no" {
         return matches!(next, "good" | "use" | "chance" | "way" | "go") || at + 1 == clause.elements.len();
     }
+    // "At 5 do not call", "Mondays never work": nothing is asked for before, and no time follows.
+    let forbids = matches!(word, "not" | "never")
+        && (lexicon::CALL_VERBS.contains(next) || matches!(next, "work" | "works" | "suits"))
+        && !clause.elements[at..].iter().any(|element| matches!(element, Element::Item(_)))
+        && !clause.elements[..at]
+            .iter()
+            .any(|element| matches!(element, Element::Word(word) if lexicon::is_call_verb(word)));
+    if forbids {
+        return true;
+    }
     let verb = matches!(
         next,
         "work"

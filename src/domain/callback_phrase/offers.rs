@@ -148,7 +148,8 @@ impl State {
                         negation.days = days;
                     }
                     offers.unclear |= lexicon::LEFTOVERS.contains(word);
-                    offers.blurred |= lexicon::BLURS.contains(word);
+                    let hear = word == "from" && clause.word(at + 1) == "you";
+                    offers.blurred |= lexicon::BLURS.contains(word) && !hear;
                     offers.narrowed |= lexicon::NARROWS.contains(word);
                 }
                 Element::Quantity => offers.unclear |= stray(clause, at),

@@ -24,16 +24,16 @@ const BEFORE: Words = Words(
      supervisor senior colleague representative rep executive specialist person advisor adviser department \
      sales support agent manager care plan hope suggest recommend wish require able while got has from by \
      idea way thing option bet guess think again unable cannot now busy put take receive phone video follow \
-     make keep sure mind chance",
+     make keep sure mind chance looking forward",
 );
 
 /// "I'd like you to call".
-const WISHES: Words = Words("want need like prefer appreciate request rather expect hope wish suggest ask");
+const WISHES: Words = Words("want need like prefer appreciate request rather expect hope wish suggest ask forward");
 
 /// "Give me a call".
 const ASKING: Words = Words(
     "give drop need want like appreciate expect expecting await schedule book arrange set get request make place put \
-     waiting for receive take prefer do chance",
+     waiting for receive take prefer do chance forward",
 );
 
 fn allowed(word: &str) -> bool {
@@ -75,7 +75,7 @@ fn verb(clause: &Clause, at: usize) -> Request {
     }
     let get = matches!(word, "get") && matches!(next, "me" | "back" | "us" | "in" | "hold" | "through");
     let come = word == "come" && next == "back";
-    let hear = word == "hear" && (next == "back" || next == "from" && clause.word(at + 2) == "you");
+    let hear = matches!(word, "hear" | "hearing") && (next == "back" || next == "from" && clause.word(at + 2) == "you");
     if !(get || hear || come || lexicon::is_call_verb(word)) {
         return Request::None;
     }
@@ -138,7 +138,11 @@ fn object(clause: &Clause, at: usize, talk: bool) -> bool {
         "you" | "your" | "u" | "him" | "her" | "them" | "his" | "their" | "everyone" | "everybody" | "people" => false,
         "my" | "the" | "this" | "our" => {
             let noun = clause.word(next + 1);
-            noun.is_empty() || lexicon::PHONES.contains(noun) || (!talk && lexicon::is_known(noun))
+            // "Call me, brother" is not "call my brother".
+            let person = lexicon::PEOPLE.contains(noun);
+            noun.is_empty()
+                || !person && lexicon::PHONES.contains(noun)
+                || (!talk && !person && lexicon::is_known(noun))
         }
         word if talk && to_someone => matches!(word, "me" | "us" | "someone" | "somebody" | ""),
         "" | "me" | "us" | "it" | "anyone" => true,

@@ -57,6 +57,10 @@ pub fn settle(clauses: &[Clause], verdicts: &[Verdict], index: usize) -> Verdict
     if !subject || agreed || clause.says(&["please", "kindly", "only"]) {
         return Verdict::Bare;
     }
+    // "At 5 she is free".
+    if lexicon::OTHERS.contains(next.word(0)) && matches!(next.opening, Opening::Soft | Opening::Comma) {
+        return Verdict::Told;
+    }
     let positive = ready(next)
         || explains(clause, next)
         || verdicts[index + 1] == Verdict::Offer
@@ -78,7 +82,8 @@ fn ready(next: &Clause) -> bool {
     let up = (1..next.elements.len())
         .any(|at| next.word(at) == "up" && matches!(next.word(at - 1), "am" | "be" | "still" | "stay"));
     let can = next.elements.len() == 2 && matches!(next.word(1), "can" | "could" | "will" | "am" | "do");
-    state && next.says_any(READY) || up || can
+    let talk = next.says(&["can", "could", "will"]) && next.says_any(lexicon::TALK_VERBS);
+    state && next.says_any(READY) || up || can || talk && next.words().all(lexicon::is_known)
 }
 
 /// "In two days, I work nights": a habit tells why, and not what is done then.
@@ -152,7 +157,14 @@ pub fn verdict(clause: &Clause) -> Verdict {
     let speaks = clause.says(&["i", "it", "me"]) && !clause.says(&["mean", "make", "give"]);
     // "At lunch now" tells where someone is.
     let present = clause.items().any(|item| item == Item::Now) && !clause.says(&["not"]);
-    if clause.words().all(allowed) && !speaks && !present { Verdict::Bare } else { Verdict::Told }
+    // "on my mobile", "at this number".
+    let phone = |at: usize| {
+        let (on, my) = (clause.word(at.wrapping_sub(2)), clause.word(at.wrapping_sub(1)));
+        lexicon::PHONES.contains(clause.word(at)) && matches!((on, my), ("on", "my" | "this" | "the") | ("at", "this"))
+    };
+    let beside =
+        (0..clause.elements.len()).all(|at| clause.word(at).is_empty() || allowed(clause.word(at)) || phone(at));
+    if beside && !speaks && !present { Verdict::Bare } else { Verdict::Told }
 }
 
 /// "I'll be free by 6": free from then on, not until then.

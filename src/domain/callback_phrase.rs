@@ -25,6 +25,7 @@ mod offers;
 mod opt_out;
 mod requests;
 mod resolver;
+mod set_phrases;
 mod spelling;
 mod tokens;
 mod verdicts;

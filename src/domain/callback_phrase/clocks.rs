@@ -100,6 +100,9 @@ fn spoken(cursor: Cursor<'_>, at: usize) -> Option<(Face, usize)> {
         }
         ("quarter", _) => (15, start + 1),
         (_, Some(number)) if is_minutes(cursor, start + 1) && number.value < 60 => (number.value, start + 2),
+        // "fifteen to seven"; "15 to 19" is a range. "30 past".
+        (_, Some(Number { value: 15, digits: 0, .. })) => (15, start + 1),
+        (_, Some(Number { value: 30, .. })) if cursor.word(start + 1) == "past" => (30, start + 1),
         (_, Some(Number { value: minutes @ (5 | 10 | 20 | 25), .. })) => (minutes, start + 1),
         _ => return None,
     };
@@ -250,10 +253,14 @@ pub fn item(cursor: Cursor<'_>, at: usize) -> Option<(Item, usize)> {
 
 /// "or later", "at the latest".
 fn trailing(cursor: Cursor<'_>, bound: Bound, at: usize) -> (Bound, usize) {
-    if cursor.word(at) == "or" && matches!(cursor.word(at + 1), "later" | "after" | "onward") {
+    // "5 or after 6", "by 6 or later" are choices.
+    let choice = matches!(cursor.token(at + 2), Some(Token::Number(_) | Token::Face { .. }))
+        || !matches!(bound, Bound::At | Bound::Around | Bound::After);
+    if !choice && cursor.word(at) == "or" && matches!(cursor.word(at + 1), "later" | "after" | "onward") {
         return (Bound::After, at + 2);
     }
-    if cursor.word(at) == "or" && matches!(cursor.word(at + 1), "earlier" | "before" | "sooner") {
+    let earlier = cursor.number(at + 2).is_none() && bound != Bound::After;
+    if earlier && cursor.word(at) == "or" && matches!(cursor.word(at + 1), "earlier" | "before" | "sooner") {
         return (Bound::By, at + 2);
     }
     let and = if cursor.word(at) == "and" { at + 1 } else { at };

@@ -129,7 +129,8 @@ fn quantity(cursor: Cursor<'_>, at: usize) -> Option<(Quantity, usize)> {
         return Some((halves.map_or(Quantity::Bad, Quantity::Halves), at + 1));
     }
     // "1530 hours" is a clock time.
-    let number = cursor.number(at).filter(|number| number.value < 100)?;
+    let minutes = unit(cursor.word(at + 1)) == Some(Unit::Minute);
+    let number = cursor.number(at).filter(|number| number.value < 100 || minutes && number.value <= 600)?;
     if number.value == 3 && matches!(cursor.word(at + 1), "quarter" | "quarters") {
         return fraction(45, article(of(at + 2)));
     }

@@ -148,7 +148,8 @@ impl State {
                         negation.days = days;
                     }
                     offers.unclear |= lexicon::LEFTOVERS.contains(word);
-                    let hear = word == "from" && clause.word(at + 1) == "you";
+                    let hear = word == "from" && clause.word(at + 1) == "you"
+                        || word == "during" && matches!(clause.elements.get(at + 1), Some(Element::Item(_)));
                     offers.blurred |= lexicon::BLURS.contains(word) && !hear;
                     offers.narrowed |= lexicon::NARROWS.contains(word);
                 }

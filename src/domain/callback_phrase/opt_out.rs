@@ -69,12 +69,23 @@ fn ceases(cursor: Cursor<'_>, at: usize, end: usize) -> bool {
         "stop" | "quit" | "cease" => {
             let alone = (0..cursor.0.len())
                 .all(|other| other == at || FILL.contains(cursor.word(other)) || pause(cursor, other));
+            let desist = cursor.is(at, "cease and desist");
+            let these = cursor.word_before(at) == "calls"
+                && any(cursor, at.saturating_sub(3), at, Words("these your the")).is_some();
+            if desist || these {
+                return !negated(cursor, at);
+            }
             !negated(cursor, at)
                 && cursor.word(at + 1) != "by"
                 && (near(at + 1, 4) || cursor.is(at + 1, "to call") || alone)
         }
+        "no" if cursor.word(at + 1) == "calls" => {
+            matches!(cursor.word_before(at), "" | "please" | "just" | "and" | "okay")
+                && !restricted(cursor, at + 2, end)
+        }
         "no" if matches!(cursor.word(at + 1), "more" | "further" | "longer") => near(at + 2, 6),
         "unsubscribe" | "unsubscribed" | "dnd" | "dnc" => !restricted(cursor, at + 1, end),
+        "keep" => cursor.is(at, "keep me off") || cursor.is(at, "keep my number off"),
         "leave" => cursor.is(at + 1, "me alone") || cursor.is(at + 1, "us alone"),
         "opt" | "opting" | "opted" => {
             matches!(cursor.word(at + 1), "out" | "off") || cursor.is(at + 1, "me off") || cursor.is(at + 1, "me out")
@@ -153,11 +164,13 @@ fn refuses(cursor: Cursor<'_>, at: usize, end: usize) -> bool {
         return false;
     };
     let between: Vec<&str> = (want + 1..call).map(|at| cursor.word(at)).collect();
-    let more =
-        ["more", "any", "further", "these", "your", "receive", "such", "you"].iter().any(|word| between.contains(word))
-            || any(cursor, call, end, FOREVER).is_some()
-            || cursor.is(call + 1, "any more")
-            || matches!(cursor.word(call), "called" | "contacted");
+    let more = ["more", "any", "further", "these", "your", "receive", "such", "you", "another"]
+        .iter()
+        .any(|word| between.contains(word))
+        || any(cursor, call, end, FOREVER).is_some()
+        || cursor.is(call + 1, "any more")
+        || (cursor.word(call + 1) == "from" && matches!(cursor.word(call + 2), "you" | "your" | "this" | "these"))
+        || matches!(cursor.word(call), "called" | "contacted");
     more && !restricted(cursor, call + 1, end)
 }
 
@@ -165,7 +178,7 @@ fn refuses(cursor: Cursor<'_>, at: usize, end: usize) -> bool {
 fn threatens(cursor: Cursor<'_>, at: usize, end: usize) -> bool {
     cursor.word(at) == "you"
         && CALLS.contains(cursor.word(at + 1))
-        && cursor.is(at + 2, "me again")
+        && (cursor.is(at + 2, "me again") || cursor.word(at + 2) == "again")
         && any(cursor, 0, end, Words("report complain complaint police sue lawyer block legal")).is_some()
 }
 
@@ -230,13 +243,14 @@ fn forbids(cursor: Cursor<'_>, at: usize, end: usize) -> OptOut {
     // "I couldn't call", "he did not call".
     let own = (at.saturating_sub(3)..at)
         .any(|at| matches!(cursor.word(at), "i" | "he" | "she" | "we" | "they" | "did" | "has" | "have"));
-    if own && negation != "nobody" {
+    let told = cursor.word(at + 1) == "to" && any(cursor, 0, at, Words("asked told said ask tell want")).is_some();
+    if own && negation != "nobody" && !told {
         return OptOut::No;
     }
     let command = matches!(helper, "" | "do" | "must" | "should" | "please" | "and" | "you" | "can" | "may" | "just")
         || negation != "not"
         || at == 0
-        || (cursor.word(at + 1) == "to" && any(cursor, 0, at, Words("asked told said ask tell want")).is_some());
+        || told;
     if !command {
         return OptOut::No;
     }

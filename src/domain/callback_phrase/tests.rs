@@ -12,7 +12,7 @@ use crate::domain::{
 mod rules;
 
 /// Sets of worked examples under `tests/phrases/`.
-const SETS: [&str; 1] = ["dev.jsonl"];
+const SETS: [&str; 2] = ["dev.jsonl", "own.jsonl"];
 
 fn at(text: &str) -> DateTime<Utc> {
     DateTime::parse_from_rfc3339(text).unwrap().to_utc()

@@ -1,6 +1,6 @@
 //! Owns the first reading of a phrase: characters to words, numbers, clock faces, dates and pauses. Knows no grammar.
 
-use super::{numbers, spelling};
+use super::{numbers, set_phrases, spelling};
 
 /// The smallest piece of a phrase that means something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub fn tokens(phrase: &str) -> Vec<Token> {
     while let Some(c) = lexer.peek(0) {
         lexer.step(c);
     }
-    numbers::join(spelling::rewrite(lexer.out))
+    numbers::join(set_phrases::rewrite(lexer.out))
 }
 
 fn plain(c: char) -> char {

@@ -152,5 +152,7 @@ fn soft_opening(elements: &[Element], at: usize, word: &str, current: &Clause) -
         || word == "make" && matches!(next, "it" | "that") && has_item
         || word == "get" && matches!(next, "me" | "back" | "in" | "hold")
         || matches!(word, "please" | "kindly") && lexicon::CALL_VERBS.contains(next);
-    (verb && has_content && !HOLD_VERB.contains(before)).then_some(Opening::Soft)
+    // "bad for me call after 3", but "let me call".
+    let for_me = before == "me" && matches!(at.checked_sub(2).map_or("", word_at), "for" | "with");
+    (verb && has_content && (for_me || !HOLD_VERB.contains(before))).then_some(Opening::Soft)
 }

@@ -159,6 +159,9 @@ fn date(cursor: Cursor<'_>, at: usize) -> Option<(Item, usize)> {
     let placed = the > at || after_weekday || matches!(cursor.word_before(at), "on" | "by" | "for");
     let free = follower.is_empty() || super::lexicon::is_known(follower) || month(follower).is_some();
     let order = matches!(follower, "time" | "thing" | "call" | "half" | "one" | "week" | "day" | "calls");
+    // "until the 20th call me".
+    let command = follower == "call" && matches!(cursor.word(the + 2), "me" | "us" | "back" | "again");
+    let order = order && !command;
     let sure = placed || (is_written && day > 3);
     (sure && free && !order && (is_written || cursor.word_before(at) == "on" || placed))
         .then_some((Item::Day(Day::Date { month: None, day, year: None }), the + 1))

@@ -153,7 +153,7 @@ fn quantity(cursor: Cursor<'_>, at: usize) -> Option<(Quantity, usize)> {
     Some((halves, cursor.skip(at + 1, &["more", "odd", "full", "whole"])))
 }
 
-const VAGUELY: [&str; 14] = [
+const VAGUELY: [&str; 12] = [
     "about",
     "around",
     "maybe",
@@ -166,8 +166,6 @@ const VAGUELY: [&str; 14] = [
     "probably",
     "approximately",
     "only",
-    "at",
-    "least",
 ];
 
 /// A wait from now, or a length that may be one.

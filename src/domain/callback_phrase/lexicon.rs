@@ -46,7 +46,7 @@ pub const NEUTRAL: Words = Words(
      evening noon lunch tonight night today tomorrow monday tuesday wednesday thursday friday saturday sunday \
      next later now end earliest latest onward early late january february march april june july august \
      september october november december weekend otherwise howabout what wait mean another whole entire bad \
-     busy impossible inconvenient difficult tough tricky unavailable unable",
+     busy impossible inconvenient difficult tough tricky unavailable unable wide calendar schedule diary",
 );
 
 /// Verbs of calling that take whom to call.

@@ -147,6 +147,8 @@ impl State {
                         negation = Negation::begin(clause, at);
                         negation.days = days;
                     }
+                    // A bound that belongs to no clock time: "in an hour at the earliest".
+                    offers.unclear |= matches!(word.as_str(), "earliest" | "latest");
                     offers.unclear |= lexicon::LEFTOVERS.contains(word);
                     let hear = word == "from" && clause.word(at + 1) == "you"
                         || word == "during" && matches!(clause.elements.get(at + 1), Some(Element::Item(_)));

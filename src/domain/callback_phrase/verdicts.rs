@@ -228,12 +228,17 @@ fn offers_time(clause: &Clause) -> bool {
                 let helpers = ["would", "will", "could", "might", "may", "can", "should", "does", "it", "that"];
                 before_time || helpers.contains(&before)
             }
+            // "I'll pick up at 5", but not "pick it up".
+            "pick" | "answer" if before == "will" => {
+                let behind = if clause.word(at + 1) == "up" { at + 2 } else { at + 1 };
+                matches!(clause.elements.get(behind), None | Some(Element::Item(_))) && after
+            }
             "pick" | "answer" => matches!(before, "can" | "could") && after,
             "like" => matches!(before, "would" | "i"),
             "make" => clause.word(at + 1) == "it",
             "only" => clause.word(at + 1) == "time" || clause.word(at + 1) == "free",
             "time" => clause.says(&["have", "got"]) && at < last && after,
-            "open" => before == "am" && after,
+            "open" => matches!(before, "am" | "is" | "s" | "wide") && !clause.says(&["it", "we"]) && after,
             "say" => true,
             "around" | "here" => matches!(before, "am" | "be") && after,
             word => lexicon::OFFERS.contains(word),

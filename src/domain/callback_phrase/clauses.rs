@@ -116,8 +116,8 @@ fn soft_opening(elements: &[Element], at: usize, word: &str, current: &Clause) -
     match word {
         "but" | "because" | "since" | "although" | "however" | "unless" | "while" | "whereas" | "when"
         | "otherwise" | "if"
-            if !(word == "since" && has_item && !matches!(next, "i" | "we" | "my" | "it"))
-                && !(word == "when" && matches!(before, "is" | "was")) =>
+            if !(word == "since" && has_item && !matches!(next, "i" | "we" | "my" | "it")
+                || word == "when" && matches!(before, "is" | "was")) =>
         {
             return Some(Opening::Joined);
         }

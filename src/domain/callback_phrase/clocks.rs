@@ -263,7 +263,7 @@ fn trailing(cursor: Cursor<'_>, bound: Bound, at: usize) -> (Bound, usize) {
     if earlier && cursor.word(at) == "or" && matches!(cursor.word(at + 1), "earlier" | "before" | "sooner") {
         return (Bound::By, at + 2);
     }
-    let and = if cursor.word(at) == "and" { at + 1 } else { at };
+    let and = if matches!(cursor.word(at), "and" | "the") { at + 1 } else { at };
     match cursor.word(and) {
         "onward" | "earliest" => (Bound::After, and + 1),
         "latest" => (Bound::By, and + 1),

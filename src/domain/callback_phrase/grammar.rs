@@ -46,8 +46,16 @@ fn element(cursor: Cursor<'_>, at: usize, token: &Token, before: &[Element]) -> 
     (element, at + 1)
 }
 
-/// "Good morning" greets, unless something "is good".
+/// "Good morning" greets, unless something "is good"; "have a nice weekend" takes leave.
 fn greeting(cursor: Cursor<'_>, at: usize) -> Option<usize> {
+    let nice =
+        matches!(cursor.word(at + 2), "good" | "nice" | "great" | "lovely" | "pleasant" | "wonderful" | "blessed");
+    let own = matches!(cursor.word_before(at), "i" | "we");
+    let span =
+        matches!(cursor.word(at + 3), "morning" | "afternoon" | "evening" | "night" | "day" | "weekend" | "week");
+    if cursor.is(at, "have a") && nice && span && !own {
+        return Some(at + 4);
+    }
     let part = matches!(cursor.word(at + 1), "morning" | "afternoon" | "evening" | "night" | "day");
     let said = matches!(cursor.word_before(at), "is" | "are" | "be" | "look" | "looks" | "sounds" | "s" | "a");
     (part && cursor.word(at) == "good" && !said).then_some(at + 2)

@@ -278,5 +278,14 @@ fn forbids(cursor: Cursor<'_>, at: usize, end: usize) -> OptOut {
     // "Don't call me, I'm driving" speaks of now.
     let comma_reason =
         cursor.token(object) == Some(&Token::Comma) && matches!(cursor.word(object + 1), "i" | "it" | "because" | "we");
+    // "At 5 don't call", "tomorrow don't call me".
+    let times = Words(
+        "tomorrow today tonight morning afternoon evening night noon lunch weekend monday tuesday wednesday thursday \
+         friday saturday sunday",
+    );
+    let is_time =
+        |token: &Token| matches!(token, Token::Number(_) | Token::Face { .. }) || times.contains(token.word());
+    let breath = cursor.0[..at].iter().rev().take_while(|token| !matches!(token, Token::Comma | Token::Stop));
+    let limited = limited || breath.take(4).any(is_time);
     if pure && !comma_reason && !limited { OptOut::UnlessOffered } else { OptOut::No }
 }

@@ -98,6 +98,11 @@ fn verb(clause: &Clause, at: usize) -> Request {
         return Request::None;
     }
     let words: Vec<&str> = before(clause, at).collect();
+    // "Thanks for calling this morning".
+    let thanked = previous == "for" && words.iter().any(|word| matches!(*word, "thanks" | "thank"));
+    if thanked && lexicon::is_gerund(word) {
+        return Request::Told;
+    }
     if !words.iter().all(|word| allowed(word)) || !object(clause, at, talk) {
         return Request::Told;
     }

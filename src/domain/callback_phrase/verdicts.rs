@@ -53,7 +53,7 @@ pub fn settle(clauses: &[Clause], verdicts: &[Verdict], index: usize) -> Verdict
     let Some(next) = clauses.get(index + 1) else { return Verdict::Bare };
     let subject = matches!(next.word(0), "i" | "we" | "he" | "she" | "they" | "it" | "there" | "that");
     // "tomorrow it is".
-    let agreed = next.word(0) == "it" && next.word(1) == "is" && next.elements.len() == 2 || names_again(next);
+    let agreed = next.word(0) == "it" && next.word(1) == "is" && only_fillers(&next.elements[2..]) || names_again(next);
     if !subject || agreed || clause.says(&["please", "kindly", "only"]) {
         return Verdict::Bare;
     }
@@ -132,6 +132,13 @@ pub fn verdict(clause: &Clause) -> Verdict {
         return Verdict::Told;
     }
     let first = clause.words().find(|word| !lexicon::FILLERS.contains(word)).unwrap_or("");
+    // "See you tomorrow" takes leave.
+    let leaves = (0..clause.elements.len()).any(|at| {
+        clause.word(at) == "see" && clause.word(at + 1) == "you" && clause.elements[at..].iter().any(is_time)
+    });
+    if leaves {
+        return Verdict::Told;
+    }
     if names_again(clause) {
         return Verdict::Bare;
     }
@@ -189,6 +196,14 @@ fn reachable(clause: &Clause) -> bool {
     let timed = clause.items().any(|item| kind(item) == 1 || kind(item) == 2);
     let own = clause.says(&["i", "we"]) && !clause.says(&["not", "never", "work", "until", "till", "if"]);
     own && clause.words().all(known) && (waiting || home && wide && timed)
+}
+
+fn only_fillers(elements: &[Element]) -> bool {
+    elements.iter().all(|element| matches!(element, Element::Word(word) if lexicon::FILLERS.contains(word)))
+}
+
+fn is_time(element: &Element) -> bool {
+    matches!(element, Element::Item(_))
 }
 
 /// "I've got a gap at 3": here "got" is no past.

@@ -187,3 +187,89 @@ fn a_clock_change_moves_a_skipped_time_forward_and_takes_the_first_of_two() {
     let second = reading_at("1:30 am", "2026-11-01T06:10:00Z", "America/New_York");
     assert_eq!(second, "11-02 01:30 to 11-02 01:45 MINUTE");
 }
+
+#[test]
+fn a_call_is_asked_for_in_many_words() {
+    for phrase in [
+        "hit me up at 5",
+        "give me a bell at five",
+        "if you called at 5 that would be great",
+        "I'd want to hear back at 5",
+        "I'd like to be called at 5",
+        "let's go with 5",
+        "5 it is I guess",
+        "call me at 5 Raj",
+        "5 pm on my mobile",
+        "I'll be waiting at 5",
+        "I'll pick up at 5",
+        "my shift ends at 4 call me at 5",
+        "it's a bad time can you call at 5",
+    ] {
+        assert_eq!(reading(phrase), "10-14 17:00 to 10-14 17:15 MINUTE", "{phrase}");
+    }
+    refused(&["I'll pick up my son at 5", "call my brother at 5", "why would you call at 5", "call 911"]);
+}
+
+#[test]
+fn what_stands_behind_a_bare_time_explains_it_or_takes_it_away() {
+    all(&[
+        ("in two days I work nights", "10-16 11:20 to 10-16 11:35 MINUTE"),
+        ("tomorrow, that's Thursday, at 5", "10-15 17:00 to 10-15 17:15 MINUTE"),
+        ("today I can't but tomorrow at 10 I can", "10-15 10:00 to 10-15 10:15 MINUTE"),
+        ("Friday is when I'm free", "10-16 00:00 to 10-17 00:00 DAY"),
+    ]);
+    refused(&[
+        "at 5 I pick up my kids",
+        "at 5 she is free",
+        "at 5 don't call",
+        "5 is when my exam is",
+        "Mondays never work",
+    ]);
+}
+
+#[test]
+fn who_says_when_they_are_home_offers_what_comes_after() {
+    all(&[
+        ("I'll be home after 6", "10-14 18:00 to 10-14 20:00 MINUTE"),
+        ("we'll be home in the evening", "10-14 17:00 to 10-14 20:00 DAYPART"),
+        ("I am around at 5", "10-14 17:00 to 10-14 17:15 MINUTE"),
+    ]);
+    refused(&["I'll be free by 6", "I'll be home by 6", "I'm not home after 6", "my son will be home after 6"]);
+}
+
+#[test]
+fn a_range_with_a_hole_is_refused() {
+    refused(&["between 3 and 5 but not 4", "tomorrow afternoon but not at 3", "after 3 but not in the evening"]);
+    all(&[
+        ("in the evening, not in the morning", "10-14 17:00 to 10-14 20:00 DAYPART"),
+        ("at 5, not at 4", "10-14 17:00 to 10-14 17:15 MINUTE"),
+        ("after 3 but before 5", "10-14 15:00 to 10-14 17:00 MINUTE"),
+    ]);
+}
+
+#[test]
+fn years_are_said_in_words_and_a_written_zero_takes_pm() {
+    all(&[
+        ("february fourteenth twenty twenty seven at six", "02-14 18:00 to 02-14 18:15 MINUTE"),
+        ("second of february two thousand and twenty eight", "02-02 00:00 to 02-03 00:00 DAY"),
+        ("07:30 pm", "10-14 19:30 to 10-14 19:45 MINUTE"),
+        ("ten to two in the morning", "10-15 01:50 to 10-15 02:05 MINUTE"),
+    ]);
+    refused(&["5 am pm", "I owe two thousand thirty"]);
+}
+
+#[test]
+fn an_opt_out_may_pause_or_be_polite() {
+    for phrase in [
+        "never, ever call me again",
+        "unsubscribe me from these calls",
+        "take my name off",
+        "I told you not to call me again",
+        "I do not want calls from your company",
+        "I'd rather you didn't call again",
+        "no calls please",
+    ] {
+        assert_eq!(reading(phrase), "OPT_OUT", "{phrase}");
+    }
+    refused(&["no calls on Sunday", "don't remove me from the list", "don't stop calling me"]);
+}

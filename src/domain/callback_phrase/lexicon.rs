@@ -33,7 +33,7 @@ pub const OFFERS: Words = Words(
     "free available works suits suit fine good better best great perfect okay convenient ideal preferable \
      prefer preferred reachable possible feasible doable lovely nice awesome excellent brilliant easier \
      easiest safer gap slot window awake howabout say make does happy comfortable manageable only open able \
-     fab wonderful super sounds sound",
+     fab wonderful super sounds sound clear confirmed",
 );
 
 /// Words that a sentence of offers is made of, and that offer nothing alone.

@@ -48,6 +48,9 @@ fn told(clause: &Clause, offers: &mut Offers) {
     }
     // "Monday, otherwise my wife is in on Tuesday".
     offers.unclear |= !offers.items.is_empty() && clause.says(&["otherwise", "alternatively", "or"]);
+    // "Tonight after the kids are asleep, so around nine".
+    let heads = matches!(clause.elements.first(), Some(Element::Item(Item::Part(..))));
+    offers.day_in_doubt |= heads && clause.says(&["after", "once", "when", "before", "while"]);
     let own = clause.says(&["i", "we", "not", "busy", "unavailable"]) || clause.words().all(lexicon::is_known);
     let turned_down = clause.says(&["not", "busy", "unavailable", "booked"]);
     for item in clause.items() {

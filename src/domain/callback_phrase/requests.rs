@@ -33,7 +33,7 @@ const WISHES: Words = Words("want need like prefer appreciate request rather exp
 /// "Give me a call".
 const ASKING: Words = Words(
     "give drop need want like appreciate expect expecting await schedule book arrange set get request make place put \
-     waiting for receive take prefer do chance forward",
+     waiting for receive take prefer do chance forward love",
 );
 
 fn allowed(word: &str) -> bool {

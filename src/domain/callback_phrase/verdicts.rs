@@ -78,19 +78,23 @@ pub fn settle(clauses: &[Clause], verdicts: &[Verdict], index: usize) -> Verdict
 
 /// "I will still be awake", "tomorrow at noon I can", but not "at 5 I go back".
 fn ready(next: &Clause) -> bool {
-    let state = next.says(&["am", "be", "are"]) && !next.says(&["work", "office", "meeting", "class", "school"]);
+    let state = !next.says(&["work", "office", "meeting", "class", "school"]) || next.says(&["done", "finished"]);
     let up = (1..next.elements.len())
         .any(|at| next.word(at) == "up" && matches!(next.word(at - 1), "am" | "be" | "still" | "stay"));
     let can = next.elements.len() == 2 && matches!(next.word(1), "can" | "could" | "will" | "am" | "do");
     let talk = next.says(&["can", "could", "will"]) && next.says_any(lexicon::TALK_VERBS);
-    state && next.says_any(READY) || up || can || talk && next.words().all(lexicon::is_known)
+    state && next.says(&["am", "be", "are"]) && next.says_any(READY)
+        || up
+        || can
+        || talk && next.words().all(lexicon::is_known)
 }
 
 /// "In two days, I work nights": a habit tells why, and not what is done then.
 fn explains(clause: &Clause, next: &Clause) -> bool {
     let day = clause.items().any(|item| kind(item) == 0);
     let habit = next.items().any(|item| item == Item::Habit);
-    habit || !day && next.says(&["shift"])
+    let wait = clause.items().all(|item| kind(item) == 3);
+    habit || !day && next.says(&["shift"]) || wait && next.says(&["am"]) && next.says(&["just", "still"])
 }
 
 /// "Tomorrow, that is Thursday": the time once more, in other words.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use dialplane::{
     domain::{calling_calendar::CallingCalendar, campaign::CampaignRules, time_zone::TimeZone},
-    pb::{self, LeadState, WaitingReason},
+    pb::{self, LeadState, Outcome, WaitingReason},
     store::queue::Windows,
 };
 
@@ -13,7 +13,7 @@ use crate::support::{
     World,
     asks::{QUIET, instant, refusal},
     database::{Database, connect},
-    eventually, hours, lead, lead_nowhere, rules,
+    eventually, hours, lead, lead_nowhere, retry, rules,
 };
 
 fn day(at: DateTime<Utc>, days: u64) -> String {
@@ -301,4 +301,37 @@ async fn new_zones_appear_in_the_order_of_their_numbers() {
     transaction.commit().await.unwrap();
     assert!(other.await.unwrap() > lower);
     database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_is_made_the_same_day_while_the_hours_last_and_else_when_they_open() {
+    let mut world = World::start().await;
+    let now = world.now().await;
+    let at = |hours: i64| (now + TimeDelta::hours(hours)).format("%H:00").to_string();
+    let open = pb::CampaignRules {
+        calling_hours: Some(hours(&at(-1), &at(3))),
+        retry_rules: vec![
+            retry(Outcome::Busy, Duration::from_secs(900)),
+            retry(Outcome::NoAnswer, Duration::from_secs(4 * 3600)),
+        ],
+        ..rules()
+    };
+    let campaign = world.campaign(open).await;
+    let lead_id = world.add(&campaign, vec![zoned(1, "Etc/UTC")]).await.remove(0);
+    let mut dialer = world.dialer(&campaign, 1).await;
+    dialer.call_with(Outcome::Busy).await;
+    world.advance(Duration::from_secs(900)).await;
+    dialer.call_with(Outcome::NoAnswer).await;
+    // Its delay ends when the hours are over: it waits for the next day's.
+    world.advance(Duration::from_secs(4 * 3600)).await;
+    assert!(dialer.gets_nothing_for(QUIET).await);
+    let told =
+        world.campaigns.explain_lead(pb::ExplainLeadRequest { campaign_id: campaign.clone(), lead_id, at: None }).await;
+    let first = told.unwrap().into_inner().first_callable_at.map(instant).unwrap();
+    assert_eq!(first.format("%H:%M").to_string(), at(-1));
+    let left = first - world.now().await;
+    world.advance(left.to_std().unwrap()).await;
+    dialer.call_with(Outcome::IntentYes).await;
+    world.check().await;
+    world.stop().await;
 }

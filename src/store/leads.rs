@@ -49,7 +49,7 @@ pub struct LeadRow {
     pub do_not_call: bool,
     /// The number is suppressed.
     pub suppressed: bool,
-    /// The promise; [`HELD`]: nobody knows for when.
+    /// The promise; [`HELD`](crate::domain::promise::HELD): nobody knows for when.
     pub callback_at: Option<DateTime<Utc>>,
     /// The end of the interval that was asked for.
     #[serde(default)]

@@ -223,9 +223,12 @@ begin
 end $$;
 
 -- Sends leads from READY (p_promised null) or from an overdue promise (its due key) to wait until p_at: the number is
--- busy elsewhere, the zone has closed, or the buffer has no dialer any more. Rows that are gone are left out.
+-- busy elsewhere, the zone has closed, or the buffer has no dialer any more. Rows that are gone are left out. p_rules: the rules
+-- by which p_at was reckoned, null where they do not matter. Whoever reckoned by older ones is looked at again now: those who waited
+-- for hours when the rules changed were called up then, and nobody would call this one.
 -- Callers: the dispatcher after a grant; the warmer when a buffer goes back.
-create function park_leads(p_campaigns int[], p_leads uuid[], p_promised timestamptz[], p_at timestamptz[], p_reasons smallint[])
+create function park_leads(p_campaigns int[], p_leads uuid[], p_promised timestamptz[], p_at timestamptz[], p_reasons smallint[],
+                           p_rules int[])
 returns int
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -237,8 +240,10 @@ begin
     perform fence_shared(p_campaigns);
     perform lock_gauges(p_campaigns);
     with item as materialized (
-        select i.c, i.l, i.promised, i.at, i.reason
-        from unnest(p_campaigns, p_leads, p_promised, p_at, p_reasons) as i (c, l, promised, at, reason)
+        select i.c, i.l, i.promised, case when i.rules <> c.rules_version then engine_now() else i.at end as at,
+            case when i.rules <> c.rules_version then 3 else i.reason end::smallint as reason
+        from unnest(p_campaigns, p_leads, p_promised, p_at, p_reasons, p_rules) as i (c, l, promised, at, reason, rules)
+        join campaign c on c.campaign_id = i.c
     ), r as (
         delete from ready_lead q using item i where i.promised is null and q.campaign_id = i.c and q.lead_id = i.l
         returning q.campaign_id, q.lead_id, q.state, q.epoch, i.at, i.reason

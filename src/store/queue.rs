@@ -136,6 +136,8 @@ pub struct Parked {
     pub until: Option<DateTime<Utc>>,
     /// Why (code of `WaitingReason`).
     pub reason: i16,
+    /// The rules by which `until` was reckoned; `None`: it does not depend on them.
+    pub rules_version: Option<i32>,
 }
 
 /// Codes of `WaitingReason`, as due rows carry them.
@@ -262,7 +264,8 @@ impl Store {
         let client = self.client().await?;
         let statement = client
             .prepare_cached(
-                "select park_leads($1::int[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::smallint[])",
+                "select park_leads($1::int[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::smallint[], \
+                 $6::int[])",
             )
             .await?;
         let campaigns: Vec<i32> = parked.iter().map(|p| p.campaign).collect();
@@ -270,7 +273,8 @@ impl Store {
         let promised: Vec<Option<DateTime<Utc>>> = parked.iter().map(|p| p.promised).collect();
         let until: Vec<Timestamp<DateTime<Utc>>> = parked.iter().map(|p| or_infinity(p.until)).collect();
         let reasons: Vec<i16> = parked.iter().map(|p| p.reason).collect();
-        client.execute(&statement, &[&campaigns, &leads, &promised, &until, &reasons]).await?;
+        let rules: Vec<Option<i32>> = parked.iter().map(|p| p.rules_version).collect();
+        client.execute(&statement, &[&campaigns, &leads, &promised, &until, &reasons, &rules]).await?;
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use dialplane::{
     domain::{calling_calendar::CallingCalendar, campaign::CampaignRules, time_zone::TimeZone},
     pb::{self, LeadState, Outcome, WaitingReason},
-    store::queue::Windows,
+    store::queue::{Parked, Windows, waiting},
 };
 
 use crate::support::{
@@ -332,6 +332,36 @@ async fn a_retry_is_made_the_same_day_while_the_hours_last_and_else_when_they_op
     let left = first - world.now().await;
     world.advance(left.to_std().unwrap()).await;
     dialer.call_with(Outcome::IntentYes).await;
+    world.check().await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_sent_to_wait_by_rules_that_have_changed_is_looked_at_again() {
+    let mut world = World::start().await;
+    let campaign = world.campaign(rules()).await;
+    let lead_id = world.add(&campaign, vec![zoned(1, "Etc/UTC")]).await.remove(0);
+    let row = world.engine().campaign(campaign.parse().unwrap()).await.unwrap();
+    let now = world.now().await;
+    let ever = |at: TimeDelta| vec![Some(now + at); 50];
+    let windows = Windows { opens: ever(-TimeDelta::days(1)), closes: ever(TimeDelta::days(1)) };
+    let engine = std::sync::Arc::clone(world.engine());
+    for (rules_version, waits) in [(row.rules_version, true), (row.rules_version - 1, false)] {
+        let refill = engine.store.refill(row.key, engine.replica(), row.rules_version, 1, 100, &windows).await.unwrap();
+        assert_eq!(refill.ready.len(), 1);
+        let parked = Parked {
+            campaign: row.key,
+            lead: refill.ready[0].lead,
+            promised: None,
+            until: waits.then_some(now),
+            reason: waiting::NO_TIME_ZONE,
+            rules_version: Some(rules_version),
+        };
+        engine.store.park(&[parked]).await.unwrap();
+        let shown = world.lead(&campaign, &lead_id).await;
+        assert!(shown.not_before.is_some(), "not for ever");
+        assert_eq!(shown.waiting_reason() == WaitingReason::NoTimeZone, waits, "{:?}", shown.waiting_reason());
+    }
     world.check().await;
     world.stop().await;
 }

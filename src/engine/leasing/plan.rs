@@ -300,7 +300,7 @@ fn put_back(lane: &mut Lane, lead: QueuedLead) {
 }
 
 pub(super) fn park(lead: &QueuedLead, until: Option<DateTime<Utc>>, reason: i16) -> Parked {
-    Parked { campaign: lead.campaign, lead: lead.lead, promised: lead.promised, until, reason }
+    Parked { campaign: lead.campaign, lead: lead.lead, promised: lead.promised, until, reason, rules_version: None }
 }
 
 /// Whether a promise is too late to be called at all.
@@ -318,6 +318,8 @@ fn plan_one(
     (session, stream): (SessionId, StreamNumber),
     now: Moment,
 ) -> Result<Planned, Parked> {
+    let rules_version = lane.campaign.rules_version;
+    let by_rules = |parked| Parked { rules_version: Some(rules_version), ..parked };
     match lane.window(lead.zone, now.wall) {
         Some(window) if window.opens_at <= now.wall => {
             let item = GrantItem {
@@ -331,12 +333,12 @@ fn plan_one(
                 epoch: lead.epoch,
                 promised: lead.promised,
                 open_until: window.closes_at,
-                rules_version: lane.campaign.rules_version,
+                rules_version,
             };
             lane.asked(now.wall);
             Ok(Planned { item, lead, stream })
         }
-        Some(window) => Err(park(&lead, Some(window.opens_at), waiting::CALLING_HOURS)),
-        None => Err(park(&lead, None, waiting::NO_TIME_ZONE)),
+        Some(window) => Err(by_rules(park(&lead, Some(window.opens_at), waiting::CALLING_HOURS))),
+        None => Err(by_rules(park(&lead, None, waiting::NO_TIME_ZONE))),
     }
 }

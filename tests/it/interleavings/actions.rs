@@ -218,6 +218,7 @@ async fn park(line: &Line, stage: &Stage) -> Result<Answer, StoreError> {
             promised: lead.promised,
             until: Some(stage.now + chrono::TimeDelta::hours(1)),
             reason: waiting::NUMBER_BUSY,
+            rules_version: None,
         })
         .collect();
     line.store.park(&parked).await?;

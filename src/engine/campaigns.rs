@@ -212,7 +212,7 @@ impl Engine {
             })
             .await?;
         self.campaign_changed(key, done.aftermath);
-        self.outlast_turns().await;
+        self.outlast_turns().await?;
         Ok(done.answer)
     }
 
@@ -257,7 +257,7 @@ impl Engine {
             })
             .await?;
         self.campaign_changed(key, done.aftermath);
-        self.outlast_turns().await;
+        self.outlast_turns().await?;
         Ok(done.answer)
     }
 

@@ -217,11 +217,6 @@ impl Engine {
         Ok(self.remember(row))
     }
 
-    /// Whether there is such a campaign among those in memory; all that run are.
-    fn any_campaign(&self, is_such: impl Fn(&CampaignRow) -> bool) -> bool {
-        read(&self.campaigns).values().any(|row| is_such(row))
-    }
-
     /// Keeps the newer of two readings: they arrive in any order.
     fn remember(&self, row: CampaignRow) -> Arc<CampaignRow> {
         write(&self.keys).insert(row.id, row.key);

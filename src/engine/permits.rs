@@ -7,14 +7,14 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use uuid::Uuid;
 
 use super::{Engine, EngineError, again, leasing::events::Event};
 use crate::{
     domain::ids::{LeaseId, SessionId},
     store::{
-        permits::{BeginItem, BeginVerdict},
+        permits::{BeginItem, BeginRow, BeginVerdict},
         queue::waiting,
         releases::ReleaseVerdict,
     },
@@ -33,6 +33,8 @@ pub struct Permit {
     pub verdict: BeginVerdict,
     /// When the attempt began, by the record.
     pub begun_at: Option<DateTime<Utc>>,
+    /// Not before its turn, whatever the engine's copy of the database's clock says: the answer was on its way that long more.
+    pub due: Instant,
     /// When to ask again, for who has to wait.
     pub retry_after: Option<Duration>,
 }
@@ -52,22 +54,23 @@ impl Engine {
         self.tell(Event::Heard(session));
         let items = leases.iter().map(|lease| BeginItem { session, lease: *lease, nonce }).collect();
         let permits = self.permits.call(items).await?;
-        let turn =
-            permits.iter().filter(|one| one.verdict == BeginVerdict::Permitted).filter_map(|one| one.begun_at).max();
-        if let Some(ahead) = turn.and_then(|at| (at - self.clock.now()).to_std().ok()) {
-            sleep(ahead.min(TURN_AHEAD)).await;
+        if let Some(turn) = permits.iter().filter(|one| one.verdict == BeginVerdict::Permitted).map(|one| one.due).max()
+        {
+            sleep_until(turn.min(Instant::now() + TURN_AHEAD)).await;
         }
         Ok(permits)
     }
 
-    /// Waits until the turns that were given are over: what is answered afterwards (a pause, a suppression, another limit) holds
-    /// for every call that begins then.
-    pub(super) async fn outlast_turns(&self) {
-        if self.settings().max_calls_per_second.is_some()
-            || self.any_campaign(|row| row.rules.max_calls_per_second.is_some())
-        {
-            sleep(TURN_AHEAD).await;
-        }
+    /// Waits until the turns that were given are over, by whichever replica: what is answered afterwards (a pause, a
+    /// suppression, another limit) holds for every call that begins then. Asks the record: a replica that has not heard of a
+    /// limit yet, or has heard that it was lifted, would not wait for turns that are still to come.
+    ///
+    /// # Errors
+    /// [`EngineError::Unavailable`]: it is done, and not answered.
+    pub(super) async fn outlast_turns(&self) -> Result<(), EngineError> {
+        let ahead = again(|| self.store.turns_ahead()).await?;
+        sleep(ahead.min(TURN_AHEAD)).await;
+        Ok(())
     }
 
     /// "I did not dial": leads are back in the queue at once.
@@ -123,8 +126,8 @@ async fn begin_round(
     let mut refused: HashMap<BeginVerdict, Vec<LeaseId>> = HashMap::new();
     let mut begun = Vec::with_capacity(rows.len());
     let mut waiting = Vec::new();
-    let now = engine.clock.now();
-    for (lease, _, verdict, at) in rows {
+    let answered = Instant::now();
+    for BeginRow { lease, verdict, at, ahead } in rows {
         match verdict {
             BeginVerdict::Permitted => begun.push(lease),
             BeginVerdict::Wait => waiting.push(lease),
@@ -133,9 +136,9 @@ async fn begin_round(
         }
         if let Some(index) = places.get(&lease) {
             let waits = verdict == BeginVerdict::Wait;
-            let retry_after =
-                at.filter(|_| waits).map(|at| (at - now).to_std().unwrap_or_default().max(RETRY_AFTER_MIN));
-            answers[*index] = Some(Permit { verdict, begun_at: at.filter(|_| !waits), retry_after });
+            let retry_after = waits.then(|| ahead.max(RETRY_AFTER_MIN));
+            let begun_at = at.filter(|_| !waits);
+            answers[*index] = Some(Permit { verdict, begun_at, due: answered + ahead, retry_after });
         }
     }
     engine.tell(Event::Begun(begun));

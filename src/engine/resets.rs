@@ -113,6 +113,7 @@ impl Engine {
             self.announce_ended(aftermath.unknown, Some(RevokeReason::MaxDuration));
             self.announce(key);
         }
+        self.outlast_turns().await?;
         Ok(done.answer)
     }
 }

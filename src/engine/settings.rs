@@ -122,7 +122,7 @@ impl Engine {
         }
         // Of a repeated request as well: whoever changed the cap may have died before this.
         self.revoke_above_caps().await?;
-        self.outlast_turns().await;
+        self.outlast_turns().await?;
         Ok(done.answer)
     }
 
@@ -176,6 +176,7 @@ impl Engine {
         .await?;
         let (over, begun) = self.take_back(leases, RevokeReason::ByOperator).await?;
         let unknown = self.settle_unknown(begun, RevokeReason::ByOperator).await?;
+        self.outlast_turns().await?;
         Ok(leases
             .iter()
             .map(|lease| {
@@ -242,6 +243,7 @@ impl Engine {
             revoked += over.len() + ended;
             unknown += ended;
         }
+        self.outlast_turns().await?;
         Ok((all.len(), revoked, unknown))
     }
 

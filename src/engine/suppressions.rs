@@ -137,7 +137,7 @@ impl Engine {
         if let Some(suppressed) = done.aftermath {
             self.announce_suppressed(&suppressed);
         }
-        self.outlast_turns().await;
+        self.outlast_turns().await?;
         Ok(done.answer)
     }
 

@@ -1,5 +1,7 @@
 //! Permits: the last check before the phone rings. One function call per batch; the statements are in the migrations.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -45,20 +47,48 @@ pub struct BeginItem {
     pub nonce: Uuid,
 }
 
+/// What became of one of them.
+#[derive(Debug, Clone, Copy)]
+pub struct BeginRow {
+    /// The lease.
+    pub lease: LeaseId,
+    /// Whether it begins.
+    pub verdict: BeginVerdict,
+    /// The instant of the permit; with [`BeginVerdict::Wait`] when to ask again.
+    pub at: Option<DateTime<Utc>>,
+    /// How far ahead that was when the database answered, by its own clock; zero: it was over.
+    pub ahead: Duration,
+}
+
 impl Store {
-    /// Gives permits, on disk before it answers. The instant is when the call begins; with
-    /// [`BeginVerdict::Wait`] it is when to ask again.
+    /// How far ahead the last turn lies that was given; zero: none is to come. A begin that is under way is not seen: callers
+    /// have taken the fence, or a lock on `pace`, since.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn begin(
-        &self,
-        items: &[BeginItem],
-    ) -> Result<Vec<(LeaseId, Uuid, BeginVerdict, Option<DateTime<Utc>>)>, StoreError> {
+    pub async fn turns_ahead(&self) -> Result<Duration, StoreError> {
         let client = self.client().await?;
         let statement = client
             .prepare_cached(
-                "select lease_id, session_id, verdict, begun_at from begin_calls($1::uuid[], $2::uuid[], $3::uuid[])",
+                "select greatest(extract(epoch from greatest(max(last_at), n.now) - n.now), 0)::float8 as seconds \
+                 from pace cross join (select engine_now() as now) n group by n.now",
+            )
+            .await?;
+        let row = client.query_one(&statement, &[]).await?;
+        Ok(Duration::try_from_secs_f64(row.try_get("seconds")?).unwrap_or_default())
+    }
+
+    /// Gives permits, on disk before it answers.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn begin(&self, items: &[BeginItem]) -> Result<Vec<BeginRow>, StoreError> {
+        let client = self.client().await?;
+        let statement = client
+            .prepare_cached(
+                "select lease_id, verdict, begun_at, \
+                     greatest(extract(epoch from begun_at - engine_now()), 0)::float8 as ahead \
+                 from begin_calls($1::uuid[], $2::uuid[], $3::uuid[])",
             )
             .await?;
         let sessions: Vec<Uuid> = items.iter().map(|i| i.session).collect();
@@ -83,7 +113,12 @@ impl Store {
                     11 => BeginVerdict::Provider,
                     other => return Err(unknown_code("begin verdict", other)),
                 };
-                Ok((row.try_get("lease_id")?, row.try_get("session_id")?, verdict, row.try_get("begun_at")?))
+                Ok(BeginRow {
+                    lease: row.try_get("lease_id")?,
+                    verdict,
+                    at: row.try_get("begun_at")?,
+                    ahead: Duration::try_from_secs_f64(row.try_get("ahead")?).unwrap_or_default(),
+                })
             })
             .collect()
     }

@@ -51,6 +51,15 @@ pub async fn update(
     etag: Option<i64>,
 ) -> Result<Option<SchedulerSettings>, StoreError> {
     let statement = client.prepare_cached(include_str!("sql/setting_update.sql")).await?;
+    // Turns are given under these: afterwards none by the old limit is under way. Before gauges, which grants wait for.
+    let turns = client
+        .prepare_cached(
+            "select from pace where exists (\
+                 select from setting s where s.one and s.max_calls_per_second is distinct from $1::float8) \
+             order by campaign_id for update",
+        )
+        .await?;
+    client.execute(&turns, &[&settings.max_calls_per_second]).await?;
     // The engine's gauge is what grants lock before they read the cap: none that read the old one can follow.
     client.execute("select lock_gauges(array[0])", &[]).await?;
     let written = client

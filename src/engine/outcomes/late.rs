@@ -53,6 +53,9 @@ impl Engine {
         for part in reports.chunks(AT_ONCE) {
             answers.extend(self.report_some_late(part.to_vec()).await?);
         }
+        if reports.iter().any(|report| matches!(report.outcome, Outcome::IntentYes | Outcome::DoNotCall)) {
+            self.outlast_turns().await?;
+        }
         Ok(answers)
     }
 

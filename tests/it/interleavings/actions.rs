@@ -227,7 +227,7 @@ async fn park(line: &Line, stage: &Stage) -> Result<Answer, StoreError> {
 
 async fn begin(line: &Line, stage: &Stage) -> Result<Answer, StoreError> {
     let item = BeginItem { session: stage.session, lease: stage.lease(Who::Leased), nonce: NONCE };
-    let permit = line.store.begin(&[item]).await?.pop().map(|(_, _, verdict, _)| verdict);
+    let permit = line.store.begin(&[item]).await?.pop().map(|row| row.verdict);
     Ok(Answer { permit, ..Answer::default() })
 }
 

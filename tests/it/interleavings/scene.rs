@@ -144,7 +144,7 @@ impl Theatre {
     /// Asks for a permit for a lease that a scene made.
     pub async fn permit(&self, lease: LeaseId) -> BeginVerdict {
         let item = BeginItem { session: self.stage.session, lease, nonce: Uuid::new_v4() };
-        self.first.store.begin(&[item]).await.unwrap()[0].2
+        self.first.store.begin(&[item]).await.unwrap()[0].verdict
     }
 
     /// Whether a grant is refused whose caller gave it up a second ago.

@@ -341,7 +341,7 @@ impl Builder {
         for who in who {
             let item = BeginItem { session: self.stage.session, lease: self.stage.lease(*who), nonce: Uuid::new_v4() };
             let begun = self.line.store.begin(&[item]).await.unwrap();
-            assert_eq!(begun[0].2, BeginVerdict::Permitted);
+            assert_eq!(begun[0].verdict, BeginVerdict::Permitted);
         }
     }
 

@@ -47,6 +47,9 @@ pub enum Kind {
     Dialer(Behaviour),
     EngineCapLowered,
     CampaignCapLowered,
+    /// For all campaigns.
+    CallsPerSecondLimited,
+    NumberRulesTightened,
     CampaignPaused,
     CampaignReset,
     NumbersSuppressed,
@@ -103,6 +106,8 @@ impl Track {
             Track::Operators => vec![
                 EngineCapLowered,
                 CampaignCapLowered,
+                CallsPerSecondLimited,
+                NumberRulesTightened,
                 CampaignPaused,
                 CampaignReset,
                 NumbersSuppressed,
@@ -170,6 +175,8 @@ pub struct Stage {
     /// One at a time: each ends by restoring what it changed.
     cap: Mutex<()>,
     campaign_caps: [Mutex<()>; CAMPAIGNS],
+    rate: Mutex<()>,
+    rules: Mutex<()>,
     states: [Mutex<()>; CAMPAIGNS],
     numbers: Mutex<usize>,
 }
@@ -187,6 +194,8 @@ impl Stage {
             lives: Semaphore::new(ENGINES_AT_ONCE as usize),
             cap: Mutex::default(),
             campaign_caps: Default::default(),
+            rate: Mutex::default(),
+            rules: Mutex::default(),
             states: Default::default(),
             numbers: Mutex::new(2 * LEADS),
         }

@@ -27,6 +27,14 @@ pub enum Ring {
     End { ring: u64, at: Micros },
 }
 
+/// Number rules, as far as storms have them: so many calls of a number within any such period, and so far apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NumberRules {
+    pub max_calls: usize,
+    pub period: Micros,
+    pub min_gap: Micros,
+}
+
 /// What dialers and operators write.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
@@ -66,6 +74,10 @@ pub enum Event {
     EngineCap { cap: i32, asked: Micros, answered: Option<Micros> },
     /// A campaign's cap was set; none: no cap of its own.
     CampaignCap { campaign: Uuid, cap: Option<i32>, asked: Micros, answered: Option<Micros> },
+    /// The engine's permits per second were limited; none: no limit.
+    CallRate { per_second: Option<i32>, asked: Micros, answered: Option<Micros> },
+    /// The engine's number rules were set; none: there are no rules.
+    NumberRules { rules: Option<NumberRules>, asked: Micros, answered: Option<Micros> },
     /// A campaign was paused, or started.
     Running { campaign: Uuid, running: bool, asked: Micros, answered: Option<Micros> },
     /// A campaign was reset.

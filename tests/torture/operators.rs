@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     carrier::now,
     dialer::{SESSION_TTL, channel},
-    log::{Event, Micros},
+    log::{Event, Micros, NumberRules},
     pen::Pen,
 };
 
@@ -28,6 +28,9 @@ const STICK: Duration = Duration::from_secs(4);
 const INSIST: Duration = Duration::from_secs(60);
 pub const MAX_DURATION: Duration = Duration::from_secs(5);
 pub const MAX_ATTEMPTS: i32 = 3;
+
+/// Rules that bite at times: most calls pass. The period is the shortest there is.
+pub const NUMBER_RULES: NumberRules = NumberRules { max_calls: 5, period: 60_000_000, min_gap: 3_000_000 };
 
 pub fn wire(duration: Duration) -> Option<prost_types::Duration> {
     duration.try_into().ok()
@@ -127,14 +130,19 @@ impl Operators {
         }
     }
 
-    async fn settle(&self, settings: pb::SchedulerSettings) -> bool {
-        let cap = settings.max_concurrency();
+    async fn set(&self, settings: pb::SchedulerSettings) -> (Micros, Option<Micros>) {
         let request = pb::UpdateSchedulerSettingsRequest { settings: Some(settings), request_id: fresh() };
         let ask = |channel| {
             let request = request.clone();
             async move { SchedulerServiceClient::new(channel).update_scheduler_settings(request).await }
         };
         let (asked, answered, _) = self.insist(None, ask).await;
+        (asked, answered)
+    }
+
+    async fn settle(&self, settings: pb::SchedulerSettings) -> bool {
+        let cap = settings.max_concurrency();
+        let (asked, answered) = self.set(settings).await;
         self.pen.write(&Event::EngineCap { cap, asked, answered });
         answered.is_some()
     }
@@ -142,6 +150,29 @@ impl Operators {
     /// Answers whether it was done.
     pub async fn engine_cap(&self, cap: i32) -> bool {
         self.settle(settings(cap)).await
+    }
+
+    /// Limits permits per second, or lifts the limit; nothing else changes.
+    pub async fn call_rate(&self, per_second: Option<i32>) -> bool {
+        let limit = Some(per_second.map_or(0.0, f64::from));
+        let (asked, answered) =
+            self.set(pb::SchedulerSettings { max_calls_per_second: limit, ..Default::default() }).await;
+        self.pen.write(&Event::CallRate { per_second, asked, answered });
+        answered.is_some()
+    }
+
+    /// Sets the engine's number rules, or lifts them; nothing else changes.
+    pub async fn number_rules(&self, rules: Option<NumberRules>) -> bool {
+        let micros = |micros: Micros| wire(Duration::from_micros(micros.try_into().unwrap()));
+        let wired = rules.map_or_else(pb::NumberRules::default, |rules| pb::NumberRules {
+            caps: vec![pb::RollingCap { max_calls: rules.max_calls.try_into().unwrap(), period: micros(rules.period) }],
+            min_gap: micros(rules.min_gap),
+            ..Default::default()
+        });
+        let (asked, answered) =
+            self.set(pb::SchedulerSettings { number_rules: Some(wired), ..Default::default() }).await;
+        self.pen.write(&Event::NumberRules { rules, asked, answered });
+        answered.is_some()
     }
 
     /// Times that a starved machine keeps, too.
@@ -292,10 +323,14 @@ impl Operators {
     pub async fn promise_some(&self, rng: &mut StdRng) -> usize {
         let live = self.live().await;
         let Some(lease) = live.choose(rng) else { return 0 };
-        let at = now() + rng.random_range(0..3_000_000);
+        self.promise(&lease.campaign_id, &lease.lead_id, now() + rng.random_range(0..3_000_000)).await;
+        1
+    }
+
+    pub async fn promise(&self, campaign: &str, lead: &str, at: Micros) {
         let request = pb::ScheduleCallbackRequest {
-            campaign_id: lease.campaign_id.clone(),
-            lead_id: lease.lead_id.clone(),
+            campaign_id: campaign.to_owned(),
+            lead_id: lead.to_owned(),
             callback_at: Some(prost_types::Timestamp { seconds: at / 1_000_000 + 1, nanos: 0 }),
             request_id: fresh(),
             ..Default::default()
@@ -303,7 +338,6 @@ impl Operators {
         // Refused for a lead under a permit, and once its instant is past.
         let mut client = CampaignServiceClient::new(self.any());
         let _ = timeout(ANSWER_WITHIN, client.schedule_callback(request)).await;
-        1
     }
 
     pub async fn create(&self, name: &str) -> Option<Uuid> {

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::{
     dialer::{Dialer, Part},
     engine::Engine,
-    operators::{Operators, until_done},
+    operators::{NUMBER_RULES, Operators, until_done},
     pen::Pen,
     postgres::Postgres,
     proxy::{Link, Upstream},
@@ -191,6 +191,7 @@ impl Scene {
 /// Two campaigns that share half of their numbers.
 async fn campaigns(operators: &Operators) -> Vec<Uuid> {
     until_done(|| operators.engine_cap(CAP)).await;
+    until_done(|| operators.number_rules(Some(NUMBER_RULES))).await;
     let mut campaigns = Vec::new();
     for (n, name) in ["north", "south"][..CAMPAIGNS].iter().enumerate() {
         let campaign = loop {

@@ -4,6 +4,7 @@
 //! none does for long, and the machine is well, one of them never will. A starved machine is never a verdict: it is told.
 
 use std::{
+    convert::Infallible,
     process::ExitCode,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -217,6 +218,9 @@ async fn calm(scene: &Scene, mut dialers: JoinSet<()>) -> Findings {
     scene.heal().await;
     let operators = &scene.operators;
     until_done(|| operators.patient_engine(CAP)).await;
+    until_done(|| operators.call_rate(None)).await;
+    // A number may be due in a minute by the rules: they have been under way for long enough.
+    until_done(|| operators.number_rules(None)).await;
     for campaign in &scene.campaigns {
         until_done(|| operators.patient_campaign(*campaign)).await;
         until_done(|| operators.run(*campaign, true)).await;
@@ -233,7 +237,11 @@ async fn calm(scene: &Scene, mut dialers: JoinSet<()>) -> Findings {
     let open = "select v::text from lead_view v where not blocked and not do_not_call \
                 and (state in (1, 2, 3, 8) or state in (6, 7) and not_before is not null)";
     let mut findings = Findings::new();
-    match wait_for_none(scene, "leads that are not finished", open).await {
+    let waited = tokio::select! {
+        waited = wait_for_none(scene, "leads that are not finished", open) => waited,
+        never = keep_promises_near(scene) => match never {},
+    };
+    match waited {
         Waited::Done => {}
         Waited::Stuck(leads) => findings.push(leads),
         Waited::Starved => {
@@ -244,6 +252,20 @@ async fn calm(scene: &Scene, mut dialers: JoinSet<()>) -> Findings {
     }
     findings.extend(finish(scene, &mut dialers).await);
     findings
+}
+
+/// A promise that came back from dialers five times in a row backs off for minutes, and no reset touches it: operators
+/// promise it anew.
+async fn keep_promises_near(scene: &Scene) -> Infallible {
+    let far = "select c.public_id || ' ' || v.lead_id from lead_view v join campaign c using (campaign_id) \
+               where v.state = 8 and not v.blocked and v.not_before > now() + interval '10 seconds'";
+    loop {
+        for row in ask(&scene.postgres, far).await {
+            let (campaign, lead) = row.split_once(' ').unwrap();
+            scene.operators.promise(campaign, lead, now() + 1_000_000).await;
+        }
+        sleep(TELL_EVERY).await;
+    }
 }
 
 /// Dialers stop; what they held ends by itself; the books are balanced.

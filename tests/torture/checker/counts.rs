@@ -1,7 +1,7 @@
-//! Guarantee 4: every lead in exactly one place, none lost. Guarantee 7, what exists of it: attempts per generation within
-//! max_attempts but for promises. Guarantee 9: when all is calm, the whole capacity is back.
+//! Guarantee 4: every lead in exactly one place, none lost. Guarantee 7, but for number rules (see `paces`): attempts per
+//! generation within max_attempts but for promises. Guarantee 9: when all is calm, the whole capacity is back.
 //!
-//! Not checked: number rules (there are none yet), and how soon capacity came back: that is wall time.
+//! Not checked: how soon capacity came back: that is wall time.
 
 use std::collections::HashMap;
 

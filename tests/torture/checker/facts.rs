@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::register::{Change, Register};
 use crate::{
     history::{Campaign, Filed, History, Lead, Lease, Records, digits},
-    log::{Event, Micros, Ring},
+    log::{Event, Micros, NumberRules, Ring},
 };
 
 /// A ring as the carrier heard it; `end` none: it was never heard to end.
@@ -28,6 +28,7 @@ pub struct Permit {
     pub begun: Micros,
     /// The last instant to dial.
     pub until: Micros,
+    pub answered: Micros,
 }
 
 /// An outcome that was reported and answered.
@@ -72,6 +73,8 @@ pub struct Facts<'a> {
     pub demand: HashMap<Uuid, Demand>,
     pub engine_cap: Register<i32>,
     pub campaign_caps: HashMap<Uuid, Register<Option<i32>>>,
+    pub call_rate: Register<Option<i32>>,
+    pub number_rules: Register<Option<NumberRules>>,
     pub running: HashMap<Uuid, Register<bool>>,
     /// By number; a DO_NOT_CALL that was acknowledged is among them.
     pub suppressed: HashMap<i64, Register<bool>>,
@@ -105,6 +108,8 @@ impl<'a> Facts<'a> {
             demand: HashMap::new(),
             engine_cap: Register::default(),
             campaign_caps: HashMap::new(),
+            call_rate: Register::default(),
+            number_rules: Register::default(),
             running: HashMap::new(),
             suppressed: HashMap::new(),
             resets: HashMap::new(),
@@ -134,9 +139,9 @@ impl<'a> Facts<'a> {
             Event::Heard { session, asked, answered } => {
                 self.demand.entry(*session).or_default().heard.push((*asked, *answered));
             }
-            Event::Permitted { lease, nonce, begun, dial_within_micros, asked, .. } => {
-                let until = asked + dial_within_micros;
-                self.permits.push(Permit { lease: *lease, nonce: *nonce, begun: *begun, until });
+            Event::Permitted { lease, nonce, begun, dial_within_micros, asked, answered, .. } => {
+                let (until, answered) = (asked + dial_within_micros, *answered);
+                self.permits.push(Permit { lease: *lease, nonce: *nonce, begun: *begun, until, answered });
             }
             Event::Reported { lease, outcome, verdict: Some(verdict), asked, answered: Some(answered) } => {
                 let (outcome, verdict) = (bare(outcome, "OUTCOME_"), bare(verdict, "REPORT_VERDICT_"));
@@ -153,6 +158,8 @@ impl<'a> Facts<'a> {
             Event::CampaignCap { campaign, cap, asked, answered } => {
                 self.campaign_caps.entry(*campaign).or_default().change(*cap, *asked, *answered);
             }
+            Event::CallRate { per_second, asked, answered } => self.call_rate.change(*per_second, *asked, *answered),
+            Event::NumberRules { rules, asked, answered } => self.number_rules.change(*rules, *asked, *answered),
             Event::Running { campaign, running, asked, answered } => {
                 self.running.entry(*campaign).or_default().change(*running, *asked, *answered);
             }

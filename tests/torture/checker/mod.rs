@@ -10,6 +10,7 @@
 //! | 1 caps, 8 slots | `caps` |
 //! | 2 one life at a time, 3 permits and rings | `lives`, `permits` |
 //! | 4 places, 7 attempts, 9 capacity | `counts` |
+//! | 7 number rules, 10 calls per second | `paces` |
 //! | 5 outcomes, 6 never again | `outcomes` |
 
 mod caps;
@@ -17,6 +18,7 @@ mod counts;
 mod facts;
 mod lives;
 mod outcomes;
+mod paces;
 mod permits;
 mod register;
 
@@ -45,6 +47,11 @@ pub struct Report {
     pub rings: usize,
     pub outcomes: usize,
     pub cap_changes: usize,
+    pub rate_changes: usize,
+    pub rule_changes: usize,
+    /// Permits that surely were under number rules and came after another call of the number; under a rate.
+    pub ruled: usize,
+    pub paced: usize,
     pub pauses: usize,
     pub resets: usize,
     pub suppressions: usize,
@@ -75,13 +82,15 @@ impl Found {
 
 pub fn check(history: &History) -> Verdict {
     let facts = Facts::of(history);
-    let report = count(history);
+    let mut report = count(history);
     let mut found = Found::default();
     something_happened(&report, &mut found);
     caps::check(&facts, &mut found);
     lives::check(&facts, &mut found);
     permits::check(&facts, &mut found);
     counts::check(&facts, &mut found);
+    let (ruled, paced) = paces::check(&facts, &mut found);
+    (report.ruled, report.paced) = (ruled, paced);
     outcomes::check(&facts, &mut found);
     Verdict { violations: found.0, report }
 }
@@ -116,6 +125,8 @@ fn count(history: &History) -> Report {
             Event::EngineCap { answered, .. } | Event::CampaignCap { answered, .. } => {
                 (&mut report.cap_changes, answered.is_some())
             }
+            Event::CallRate { answered, .. } => (&mut report.rate_changes, answered.is_some()),
+            Event::NumberRules { answered, .. } => (&mut report.rule_changes, answered.is_some()),
             Event::Running { running: false, answered, .. } => (&mut report.pauses, answered.is_some()),
             Event::Reset { answered, .. } => (&mut report.resets, answered.is_some()),
             Event::Suppression { answered, .. } => (&mut report.suppressions, answered.is_some()),

@@ -33,13 +33,18 @@ impl<V> Register<V> {
     /// A change is surely replaced once another one, asked after its answer, was answered. One without an answer may still
     /// be on its way, for ever.
     pub fn possible(&self, at: Micros) -> Option<Vec<&V>> {
+        self.possible_within(at, at)
+    }
+
+    /// The same of all instants from one to another.
+    pub fn possible_within(&self, from: Micros, to: Micros) -> Option<Vec<&V>> {
         let replaced =
-            self.changes.iter().filter(|c| c.answered.is_some_and(|answered| answered < at)).map(|c| c.asked).max();
+            self.changes.iter().filter(|c| c.answered.is_some_and(|answered| answered < from)).map(|c| c.asked).max();
         let mut values: Vec<&V> = self
             .changes
             .iter()
             .filter(|c| {
-                c.asked <= at && c.answered.is_none_or(|answered| replaced.is_none_or(|asked| answered >= asked))
+                c.asked <= to && c.answered.is_none_or(|answered| replaced.is_none_or(|asked| answered >= asked))
             })
             .map(|c| &c.value)
             .collect();

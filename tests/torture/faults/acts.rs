@@ -7,7 +7,8 @@ use tokio::time::sleep;
 
 use super::{Kind, Stage, millis};
 use crate::{
-    operators::{number, until_done},
+    log::NumberRules,
+    operators::{NUMBER_RULES, number, until_done},
     scene::{CAP, LEADS},
 };
 
@@ -37,6 +38,8 @@ impl Stage {
                 sleep(during).await;
                 until_done(|| operators.campaign_cap(campaign, None)).await;
             }
+            Kind::CallsPerSecondLimited => self.limit_calls(kind, during * 3, rng).await,
+            Kind::NumberRulesTightened => self.tighten(kind, during).await,
             Kind::CampaignPaused => {
                 let _one = self.states[place].lock().await;
                 self.fault(kind, &format!("{campaign}, {during:?}"));
@@ -72,6 +75,25 @@ impl Stage {
                 operators.import(campaign, first..first + IMPORTED, None).await;
             }
         }
+    }
+
+    /// Longer than a second, to be seen.
+    async fn limit_calls(&self, kind: Kind, during: Duration, rng: &mut StdRng) {
+        let _one = self.rate.lock().await;
+        let per_second = rng.random_range(12..60);
+        self.fault(kind, &format!("{per_second}, {during:?}"));
+        self.scene.operators.call_rate(Some(per_second)).await;
+        sleep(during).await;
+        until_done(|| self.scene.operators.call_rate(None)).await;
+    }
+
+    async fn tighten(&self, kind: Kind, during: Duration) {
+        let _one = self.rules.lock().await;
+        let tight = NumberRules { max_calls: 4, min_gap: 5_000_000, ..NUMBER_RULES };
+        self.fault(kind, &format!("{tight:?}, {during:?}"));
+        self.scene.operators.number_rules(Some(tight)).await;
+        sleep(during).await;
+        until_done(|| self.scene.operators.number_rules(Some(NUMBER_RULES))).await;
     }
 
     /// Most of these numbers may be called again afterwards.

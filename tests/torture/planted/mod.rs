@@ -3,6 +3,7 @@
 
 mod acts;
 mod intervals;
+mod paces;
 mod records;
 mod slots;
 mod story;
@@ -11,7 +12,7 @@ use crate::{checker::check, history::History};
 
 /// Every trial, by name.
 pub fn all() -> impl Iterator<Item = &'static (&'static str, fn())> {
-    intervals::ALL.iter().chain(acts::ALL).chain(records::ALL).chain(slots::ALL)
+    intervals::ALL.iter().chain(acts::ALL).chain(records::ALL).chain(slots::ALL).chain(paces::ALL)
 }
 
 /// The checker finds exactly this guarantee broken, and says so in these words.

@@ -260,8 +260,9 @@ begin
         if turn <= t + ahead and not filled then
             at[i.ord] := turn;
             if turn < i.until then
-                if e is not null then lasts[e] := turn; end if;
-                if own is not null then lasts[own] := turn; end if;
+                -- Under a limit that was lifted meanwhile the turn is at once; one further ahead is still to come.
+                if e is not null then lasts[e] := greatest(lasts[e], turn); end if;
+                if own is not null then lasts[own] := greatest(lasts[own], turn); end if;
             end if;
         else
             own := case when turn_own >= coalesce(turn_e, turn_own) then own else e end;

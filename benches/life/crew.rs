@@ -70,6 +70,7 @@ impl Crew {
             let one: Tally = serde_json::from_str(&line)?;
             all.lives += one.lives;
             all.refused += one.refused;
+            all.waits += one.waits;
             all.grants += one.grants;
             all.begins += one.begins;
             all.reports += one.reports;

@@ -2,6 +2,7 @@
 //! nothing but the engine is measured.
 
 use std::{
+    collections::VecDeque,
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
@@ -23,6 +24,7 @@ use tokio::{
     io::AsyncReadExt as _,
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
     task::JoinSet,
+    time::{Instant, sleep_until},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
@@ -45,6 +47,8 @@ pub struct Tally {
     pub lives: usize,
     /// Permits and outcomes that were not given or not accepted.
     pub refused: usize,
+    /// Permits that were asked for too early for the calls per second, and asked for again.
+    pub waits: usize,
     /// Messages and calls that it took.
     pub grants: usize,
     /// Calls of BeginCalls.
@@ -65,10 +69,10 @@ struct Desk {
 impl fmt::Display for Tally {
     #[allow(clippy::cast_precision_loss)]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { lives, refused, .. } = self;
+        let Tally { lives, refused, waits, .. } = self;
         let per = |calls: usize| *lives as f64 / calls.max(1) as f64;
         let [grant, permit, outcome] = [self.grants, self.begins, self.reports].map(per);
-        write!(f, "{lives} lives, {refused} refused; leases per grant {grant:.1}, ")?;
+        write!(f, "{lives} lives, {refused} refused, {waits} told to wait; leases per grant {grant:.1}, ")?;
         write!(f, "permit call {permit:.1}, outcome call {outcome:.1}")
     }
 }
@@ -189,20 +193,35 @@ async fn begin(
     batch: usize,
     desk: &Desk,
 ) -> Fallible<()> {
+    let mut early = VecDeque::new();
     loop {
         let mut lease_ids = Vec::new();
-        if leases.recv_many(&mut lease_ids, batch).await == 0 {
-            return Ok(());
+        match early.front() {
+            Some(&(at, _)) => tokio::select! {
+                () = sleep_until(at) => {
+                    let due = early.iter().take(batch).take_while(|(again, _)| *again <= at).count();
+                    lease_ids.extend(early.drain(..due).map(|(_, lease_id)| lease_id));
+                }
+                taken = leases.recv_many(&mut lease_ids, batch) => if taken == 0 { return Ok(()) },
+            },
+            None => {
+                if leases.recv_many(&mut lease_ids, batch).await == 0 {
+                    return Ok(());
+                }
+            }
         }
         let request =
             BeginCallsRequest { session_id: session_id.clone(), lease_ids, nonce: Uuid::new_v4().to_string() };
         let results = client.begin_calls(request).await?.into_inner().results;
         desk.note(|tally| tally.begins += 1);
         for result in results {
-            if result.verdict() == BeginVerdict::Permitted {
-                begun.send(result.lease_id)?;
-            } else {
-                desk.note(|tally| tally.refused += 1);
+            match (result.verdict(), result.retry_after) {
+                (BeginVerdict::Permitted, _) => begun.send(result.lease_id)?,
+                (BeginVerdict::Wait, Some(after)) => {
+                    early.push_back((Instant::now() + Duration::try_from(after)?, result.lease_id));
+                    desk.note(|tally| tally.waits += 1);
+                }
+                _ => desk.note(|tally| tally.refused += 1),
             }
         }
     }

@@ -115,7 +115,7 @@ fn run(runtime: &tokio::runtime::Runtime) -> Fallible<()> {
 }
 
 async fn measure(world: &mut World, scale: Scale, report: &mut Report) -> Fallible<()> {
-    rules::all_rules_on(world).await?;
+    rules::all_rules_but_turns(world).await?;
     callbacks::measure(world, scale, report).await?;
     let floor = floor::Floor::fill(world, scale).await?;
     for round in 1..=scale.rounds {

@@ -35,7 +35,15 @@ pub async fn prepare(world: &World) -> Fallible<()> {
 /// Forgets what was before.
 pub async fn reset(world: &World) -> Fallible<()> {
     if wanted() {
-        world.sql.batch_execute("select pg_stat_statements_reset(); select pg_stat_reset()").await?;
+        world.sql.batch_execute("select pg_stat_reset()").await?;
+    }
+    reset_statements(world).await
+}
+
+/// Forgets statements alone: what tables count goes on.
+pub async fn reset_statements(world: &World) -> Fallible<()> {
+    if wanted() {
+        world.sql.batch_execute("select pg_stat_statements_reset()").await?;
     }
     Ok(())
 }

@@ -132,7 +132,8 @@ begin
     )
     update gauge g set not_placed_in_a_row = case when j.placed then 0 else g.not_placed_in_a_row + j.refused end,
         not_placed_since = case when not j.placed then j.since end
-    from judged j where g.campaign_id = j.campaign_id and (j.refused > 0 or j.placed);
+    -- Nothing is written while calls are placed and none was refused: that is every settle but few.
+    from judged j where g.campaign_id = j.campaign_id and case when j.placed then g.not_placed_in_a_row > 0 else j.refused > 0 end;
     if found then
         perform set_breakers(p_campaigns);
     end if;

@@ -37,8 +37,10 @@ begin
         where q.campaign_id = p_campaign and q.lane = 1 and q.at >= p_from and q.at <= p_now
         order by q.at, q.lead_id limit p_limit
     ), gone as (
-        delete from due q using head h
-        where q.campaign_id = p_campaign and q.lane = 1 and q.at = h.at and q.lead_id = h.lead_id
+        -- The same stretch of the key, not a join: without statistics that walks all rows that wait.
+        delete from due q
+        where q.campaign_id = p_campaign and q.lane = 1 and q.at >= p_from
+            and (q.at, q.lead_id) <= (select h.at, h.lead_id from head h order by h.at desc, h.lead_id desc limit 1)
         returning q.at, q.lead_id, q.epoch, q.reason
     ), waiter as materialized (
         select gone.at, gone.lead_id, gone.epoch as due_epoch, gone.reason, l.rank, l.zone_id, l.blocked, l.last_outcome, l.streak,

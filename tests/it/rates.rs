@@ -108,12 +108,6 @@ fn check_seconds(begun: &[DateTime<Utc>], most: usize) {
 }
 
 /// Calls per second from the first to the last.
-/// Calls per second, to be read; a starved machine reaches less.
-fn reached(begun: &[DateTime<Utc>]) -> f64 {
-    let span = begun[begun.len() - 1] - begun[0];
-    (begun.len() - 1) as f64 / span.as_seconds_f64()
-}
-
 /// Whoever waits in line gets turn after turn, however slow the machine is: many follow each other at the very gap of the limit.
 fn check_evenly(begun: &[DateTime<Utc>], per_second: i32) {
     let gap = TimeDelta::seconds(1) / per_second + TimeDelta::milliseconds(1);
@@ -143,7 +137,6 @@ async fn over_two_engines_no_second_holds_more_than_fifty_permits_and_fifty_are_
     assert!(waits > 0, "there were more dialers than turns");
     let closest = begun.windows(2).map(|two| two[1] - two[0]).min().unwrap();
     assert!(closest >= TimeDelta::milliseconds(20), "{closest}");
-    println!("{} permits, {:.2}/s, {waits} waits", begun.len(), reached(&begun));
     check_evenly(&begun, 50);
     world.check().await;
     other.running.stop().await.unwrap();
@@ -167,7 +160,6 @@ async fn a_campaigns_limit_holds_inside_the_engines_and_costs_the_others_nothing
     check_seconds(&by_campaign[&slow], 5);
     let all = permits_of_all(&world).await;
     check_seconds(&all, 40);
-    println!("{:.2}/s of all, {:.2}/s of the slow", reached(&all), reached(&by_campaign[&slow]));
     check_evenly(&all, 40);
     assert!(by_campaign[&slow].len() > 1, "its part is not taken by the others");
     world.check().await;
@@ -185,7 +177,6 @@ async fn a_campaigns_limit_is_reached_without_one_of_the_engine() {
     crew.stop().await;
     let begun = permits_of_all(&world).await;
     check_seconds(&begun, 20);
-    println!("{:.2}/s", reached(&begun));
     check_evenly(&begun, 20);
     world.check().await;
     world.stop().await;

@@ -219,8 +219,8 @@ async fn broken(sql: &Client) -> Result<Vec<String>, tokio_postgres::Error> {
 /// Rows of every kind, as the engine would write them.
 const ROWS: &str = "\
 insert into campaign (public_id, name, state, state_since, rules, max_attempts, max_concurrency, begin_within, max_duration, \
-    created_at, updated_at) \
-values ('00000000-0000-0000-0000-00000000000c', 'c', 2, now(), '{}', 3, 7, '30 s', '1.5 s', now(), now()); \
+    breaker_after, breaker_probe_interval, created_at, updated_at) \
+values ('00000000-0000-0000-0000-00000000000c', 'c', 2, now(), '{}', 3, 7, '30 s', '1.5 s', 20, '1 min', now(), now()); \
 insert into gauge (campaign_id, epoch, no_answer, dialing) select campaign_id, 4, 1, 1 from campaign; \
 insert into lead (campaign_id, lead_id, number, created_at, updated_at, rank, state) \
 select campaign_id, ('00000000-0000-0000-0000-00000000000' || n)::uuid, 12025550100 + n, now(), now(), 1, 6 \

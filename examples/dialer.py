@@ -7,7 +7,8 @@
 import argparse, json, queue, random, sys, threading, time, uuid
 from concurrent.futures import ThreadPoolExecutor
 import grpc
-from dialplane.v1 import scheduler_service_pb2 as pb, scheduler_service_pb2_grpc, types_pb2 as types
+from dialplane.v1 import outcome_pb2 as outcomes, scheduler_service_pb2 as pb
+from dialplane.v1 import scheduler_service_pb2_grpc, types_pb2 as types
 
 args = argparse.ArgumentParser(description="Makes simulated calls for one campaign of dialplane.")
 args.add_argument("--target", default="127.0.0.1:50051", help="host:port of the engine")
@@ -34,7 +35,7 @@ to_dial, to_report, counting = threading.Semaphore(args.calls), args.calls, thre
 def wanted():
     return {"slots": pb.Slots(slots=min(args.agents, to_report))} if to_report else {"drain": pb.Drain()}
 
-def requests(turn):
+def requests(turn, outbox):
     """The turn-th stream's messages; a Heartbeat whenever there was no other for a quarter of session_ttl."""
     yield pb.LeaseCallsRequest(open=pb.Open(
         dialer_id="dialer.py", session_id=session, campaign_ids=[args.campaign], slots=min(args.agents, to_report),
@@ -65,16 +66,16 @@ def dial(lease):
     if not to_dial.acquire(blocking=False):  # enough calls are under way: give it back undialed, no attempt counts
         return engine.ReleaseLeases(pb.ReleaseLeasesRequest(session_id=session, lease_ids=[lease.lease_id]), timeout=30)
     if not (ring_until := permit(lease)): return to_dial.release()
-    report = pb.OutcomeReport(lease_id=lease.lease_id, outcome=types.OUTCOME_NOT_PLACED)  # the permit is dead
+    report = pb.OutcomeReport(lease_id=lease.lease_id, outcome=outcomes.OUTCOME_NOT_PLACED)  # the permit is dead
     if time.monotonic() < ring_until:
         time.sleep(random.uniform(0.1, 0.5))  # here the phone at lease.number rings and somebody talks
-        report.outcome = random.choice((types.OUTCOME_INTENT_YES, types.OUTCOME_INTENT_NO, types.OUTCOME_NO_ANSWER))
+        report.outcome = random.choice((outcomes.OUTCOME_INTENT_YES, outcomes.OUTCOME_INTENT_NO, outcomes.OUTCOME_NO_ANSWER))
         with counting:  # tell first how many calls are still wanted: reporting frees the slot
             to_report -= 1
             outbox.put(wanted())
     else: to_dial.release()
     result = engine.ReportOutcomes(pb.ReportOutcomesRequest(reports=[report]), timeout=30).results[0]
-    print(types.Outcome.Name(report.outcome), "of", lease.lease_id, types.ReportVerdict.Name(result.verdict))
+    print(outcomes.Outcome.Name(report.outcome), "of", lease.lease_id, types.ReportVerdict.Name(result.verdict))
 
 def ended(done):
     if error := done.exception():  # without the engine there is nothing to dial: the stream's end ends the program
@@ -109,8 +110,9 @@ streams, tries, lost = 0, 0, threading.Event()
 with ThreadPoolExecutor(args.agents) as agents:  # leaving it waits for the calls under way, also when the stream fails
     while (to_report or held) and not lost.is_set():
         heard, streams = time.monotonic(), streams + 1
+        outbox = queue.Queue()  # its own: the stream before may still wait for a message
         try:
-            stream = engine.LeaseCalls(requests(streams))
+            stream = engine.LeaseCalls(requests(streams, outbox))
             listen()
         except grpc.RpcError as error:
             tries += 1

@@ -161,7 +161,9 @@ async fn a_campaigns_limit_holds_inside_the_engines_and_costs_the_others_nothing
     let all = permits_of_all(&world).await;
     check_seconds(&all, 40);
     check_evenly(&all, 40);
-    assert!(by_campaign[&slow].len() > 1, "its part is not taken by the others");
+    // 1.5 of 40 at the least, as a part: on a slow machine its part only grows.
+    let (part, whole) = (by_campaign[&slow].len(), all.len());
+    assert!(part * 40 * 2 >= whole * 3, "its part is not taken by the others: {part} of {whole}");
     world.check().await;
     world.stop().await;
 }

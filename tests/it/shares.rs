@@ -117,14 +117,12 @@ async fn three_campaigns_of_weights_1_2_and_5_share_a_cap_within_5_percent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_engines_with_dialers_for_all_campaigns_share_in_sum() {
-    // What others hold is told each second: a starved machine is late with it. Exact shares are the model's to show.
-    near(&share(TWO_ENGINES, &[(0, &[]), (1, &[])]).await, 0.2);
+    near(&share(TWO_ENGINES, &[(0, &[]), (1, &[])]).await, 0.1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn campaigns_whose_dialers_are_on_different_engines_share_in_sum() {
-    // By turns each would have a third: far outside this.
-    near(&share(TWO_ENGINES, &[(0, &[0]), (1, &[1, 2])]).await, 0.35);
+    near(&share(TWO_ENGINES, &[(0, &[0]), (1, &[1, 2])]).await, 0.2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,8 +21,8 @@ struct Run {
 }
 
 const ONE_ENGINE: Run = Run { call: Duration::from_millis(300), warm: 300, counted: 2_400 };
-/// Engines tell each other each second: it takes some until they agree.
-const TWO_ENGINES: Run = Run { call: Duration::from_millis(600), warm: 1_200, counted: 1_600 };
+/// Engines tell each other each second: it takes some until they agree, and shares are promised over a minute.
+const TWO_ENGINES: Run = Run { call: Duration::from_millis(600), warm: 1_200, counted: 5_000 };
 
 fn weighted(weight: i32) -> pb::CampaignRules {
     pb::CampaignRules { weight: Some(weight), ..rules() }
@@ -75,7 +75,9 @@ async fn share(run: Run, dialers: &[(usize, &[usize])]) -> Vec<f64> {
     let mut campaigns = Vec::new();
     for (index, weight) in [1, 2, 5].into_iter().enumerate() {
         let campaign = world.draft(weighted(weight)).await;
-        world.add(&campaign, (index * 3_000..(index + 1) * 3_000).map(lead).collect()).await;
+        for first in (index * 6_000..(index + 1) * 6_000).step_by(3_000) {
+            world.add(&campaign, (first..first + 3_000).map(lead).collect()).await;
+        }
         campaigns.push(campaign);
     }
     let mut dialing = JoinSet::new();

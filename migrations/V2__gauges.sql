@@ -146,9 +146,10 @@ $$;
 
 -- The number of a fact that is accepted now. Readers take a fact when no transaction of a lower number can commit any more:
 -- the order of numbers is final then, whatever the order of commits. Callers: whatever writes outcomes.
-create function fact_no() returns bigint language sql volatile as $$
-    select n.base + pg_current_xact_id()::text::bigint from fact_numbering n order by n.first_no desc limit 1
-$$;
+create function fact_no() returns bigint language plpgsql volatile as $$
+begin
+    return (select n.base + pg_current_xact_id()::text::bigint from fact_numbering n order by n.first_no desc limit 1);
+end $$;
 
 -- Facts below this number are all that there are: those of them that were accepted can be seen.
 create function facts_until() returns bigint language sql stable as $$

@@ -2,7 +2,10 @@
 --
 -- Zone arithmetic is the core's: it hands in, per zone_id from 0 on, the open window that holds now or comes next
 -- (`opens`, `closes`; null: the zone never opens). Statements only compare instants.
--- Plans are pinned: these tables are filled and emptied faster than statistics follow.
+-- Plans are pinned: these tables are filled and emptied faster than statistics follow. What pins them, whatever the planner
+-- believes of a table: rows are looked up by key in a lateral of their own (`offset 0`) or a scalar subquery, never joined, and
+-- changed by the ctid that was found. A join could walk a table that was small when the plan was made, and `exists` be hashed,
+-- which reads all of it.
 --
 -- Errors: DP001 the campaign does not run; DP002 its rules are newer than the caller's; DP003 the caller's zones or
 -- windows are out of date; DP004 the replica is fenced: others have taken over.
@@ -24,10 +27,9 @@ end $$;
 -- Callers: refill.
 create function refill_waiting(p_campaign int, p_epoch int, p_from timestamptz, p_max_attempts smallint, p_limits smallint[], p_owner int,
                                p_limit int, p_opens timestamptz[], p_closes timestamptz[], p_now timestamptz,
-                               out ready uuid[], out seen int)
+                               out ready tid[], out seen int)
 language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-set enable_bitmapscan = off as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off set enable_bitmapscan = off as $$
 declare
     moves record;
     last_at timestamptz;
@@ -43,10 +45,13 @@ begin
             and (q.at, q.lead_id) <= (select h.at, h.lead_id from head h order by h.at desc, h.lead_id desc limit 1)
         returning q.at, q.lead_id, q.epoch, q.reason
     ), waiter as materialized (
-        select gone.at, gone.lead_id, gone.epoch as due_epoch, gone.reason, l.rank, l.zone_id, l.blocked, l.last_outcome, l.streak,
-            effective_state(l.state, l.epoch, p_epoch, l.blocked) as state,
-            effective_attempts(l.attempts, l.epoch, p_epoch) as attempts
-        from gone join lead l on l.campaign_id = p_campaign and l.lead_id = gone.lead_id
+        select gone.at, gone.lead_id, gone.epoch as due_epoch, gone.reason, l.*
+        from gone cross join lateral (
+            select l.ctid as tid, l.rank, l.zone_id, l.blocked, l.last_outcome, l.streak,
+                effective_state(l.state, l.epoch, p_epoch, l.blocked) as state,
+                effective_attempts(l.attempts, l.epoch, p_epoch) as attempts
+            from lead l where l.campaign_id = p_campaign and l.lead_id = gone.lead_id offset 0
+        ) as l
     ), fate as materialized (
         select f.*, p_opens[f.zone_id + 1] as opens, case
             when f.blocked or (f.due_epoch < p_epoch and f.reason <> 7) then 'dropped'
@@ -69,9 +74,9 @@ begin
             state = f.state, attempts = f.attempts, epoch = p_epoch,
             streak = case when l.epoch < p_epoch then 0 else l.streak end
         from fate f
-        where f.fate in ('closed', 'exhausted') and l.campaign_id = p_campaign and l.lead_id = f.lead_id
+        where f.fate in ('closed', 'exhausted') and l.ctid = f.tid
     )
-    select array_agg(f.lead_id order by f.rank, f.lead_id) filter (where f.fate = 'ready') as ready, count(*)::int as seen,
+    select array_agg(f.tid order by f.rank, f.lead_id) filter (where f.fate = 'ready') as ready, count(*)::int as seen,
         max(f.at) as last_at,
         array_agg(f.state) filter (where f.fate = 'ready') as states,
         coalesce(sum((f.fate = 'closed' and f.opens is not null)::int), 0)
@@ -96,35 +101,36 @@ end $$;
 -- Callers: refill.
 create function refill_fresh(p_campaign int, p_epoch int, p_rank smallint, p_lead uuid, p_max_attempts smallint,
                              p_limits smallint[], p_owner int, p_want int, p_scan int, p_opens timestamptz[], p_closes timestamptz[],
-                             p_now timestamptz, out ready uuid[], out seen int)
+                             p_now timestamptz, out ready tid[], out seen int)
 language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-set enable_bitmapscan = off as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off set enable_bitmapscan = off as $$
 declare
     moves record;
 begin
-    with scanned as materialized (
-        select l.lead_id, l.rank, l.zone_id, l.number, l.blocked, l.epoch, l.not_before, l.last_outcome, l.streak,
-            effective_state(l.state, l.epoch, p_epoch, l.blocked) as state,
-            effective_attempts(l.attempts, l.epoch, p_epoch) as attempts
-        from lead l
-        where l.campaign_id = p_campaign and (l.rank, l.lead_id) >= (p_rank, p_lead)
-        order by l.rank, l.lead_id limit p_scan
-    ), judged as materialized (
+    with judged as (
         select s.*, p_opens[s.zone_id + 1] as opens, case
             when s.blocked or s.attempts >= p_max_attempts or s.state not in (1, 6, 7) then 'passed'
             -- It has a due row. Of an older epoch only UNKNOWN's counts, while that very row is there.
-            when s.not_before is not null and (s.epoch = p_epoch or exists (
-                select from due q where q.campaign_id = p_campaign and q.lane = 1 and q.at = s.not_before
+            when s.not_before is not null and (s.epoch = p_epoch or (
+                select true from due q where q.campaign_id = p_campaign and q.lane = 1 and q.at = s.not_before
                     and q.lead_id = s.lead_id and q.reason = 7)) then 'passed'
             when s.state in (6, 7) and retry_is_over(s.last_outcome, s.streak, p_limits) then 'passed'
-            when exists (select from ready_lead r where r.campaign_id = p_campaign and r.lead_id = s.lead_id) then 'passed'
-            when exists (select from lease z where z.number = s.number and z.lead_id = s.lead_id) then 'passed'
+            when (select true from ready_lead r where r.campaign_id = p_campaign and r.lead_id = s.lead_id) then 'passed'
+            when (select true from lease z where z.number = s.number and z.lead_id = s.lead_id) then 'passed'
             when p_opens[s.zone_id + 1] <= p_now and p_closes[s.zone_id + 1] > p_now then 'ready'
             else 'closed' end as fate
-        from scanned s
-    ), counted as materialized (
-        select j.*, sum((j.fate = 'ready')::int) over (order by j.rank, j.lead_id) as open_so_far from judged j
+        from (
+            select l.ctid as tid, l.lead_id, l.rank, l.zone_id, l.number, l.blocked, l.epoch, l.not_before, l.last_outcome, l.streak,
+                effective_state(l.state, l.epoch, p_epoch, l.blocked) as state,
+                effective_attempts(l.attempts, l.epoch, p_epoch) as attempts
+            from lead l
+            where l.campaign_id = p_campaign and (l.rank, l.lead_id) >= (p_rank, p_lead)
+            order by l.rank, l.lead_id limit p_scan
+        ) as s offset 0
+    ), counted as (
+        select j.tid, j.lead_id, j.rank, j.state, j.attempts, j.opens, j.fate,
+            count(*) filter (where j.fate = 'ready') over (order by j.rank, j.lead_id rows unbounded preceding) as open_so_far
+        from judged j
     ), taken as materialized (
         select c.* from counted c where c.open_so_far <= p_want
     ), r as (
@@ -139,9 +145,9 @@ begin
     ), u as (
         update lead l set not_before = coalesce(k.opens, 'infinity'), state = k.state, attempts = k.attempts, epoch = p_epoch,
             streak = case when l.epoch < p_epoch then 0 else l.streak end
-        from taken k where k.fate = 'closed' and l.campaign_id = p_campaign and l.lead_id = k.lead_id
+        from taken k where k.fate = 'closed' and l.ctid = k.tid
     )
-    select array_agg(k.lead_id order by k.rank, k.lead_id) filter (where k.fate = 'ready') as ready, count(*)::int as seen,
+    select array_agg(k.tid order by k.rank, k.lead_id) filter (where k.fate = 'ready') as ready, count(*)::int as seen,
         array_agg(k.state) filter (where k.fate = 'ready') as states,
         count(*) filter (where k.fate = 'closed' and k.opens is not null)::int as hours,
         count(*) filter (where k.fate = 'closed' and k.opens is null)::int as zone,
@@ -163,14 +169,19 @@ end $$;
 
 -- Fills the buffer of p_owner with up to p_want leads: retries by their instants for half of it, then fresh leads by
 -- score, then retries again for what is left. Commits asynchronously: a refill lost in a crash is done again.
--- `scanned` leads of the list were looked at (at the cursor's end: 1 at most); `next_waiting` is the first
--- due row left.
+-- Returns a row without a lead that tells about the queue (`scanned` leads of the list were looked at, at the cursor's end 1 at
+-- most; `next_waiting` is the first due row left), and then the leads that are READY now.
 -- Errors: DP001, DP002, DP003, DP004. Caller: the queue warmer.
 create function refill(p_campaign int, p_owner int, p_rules_version int, p_want int, p_scan int,
                        p_opens timestamptz[], p_closes timestamptz[])
-returns table (ready uuid[], scanned int, waiting_seen int, waiting_hours int, next_waiting timestamptz)
-language plpgsql as $$
-#variable_conflict use_variable
+returns table (scanned int, waiting_seen int, waiting_hours int, next_waiting timestamptz,
+               campaign_id int, lead_id uuid, number bigint, rank smallint, zone_id smallint, attempts smallint, epoch int,
+               attempts_total int, external_id text, variables jsonb, version int, seq int, last_outcome smallint, streak smallint,
+               rang_at timestamptz, conversation_seq int, conversation_outcome smallint, callback_at timestamptz,
+               callback_latest timestamptz, callbacks smallint)
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off set enable_bitmapscan = off as $$
+#variable_conflict use_column
 declare
     c record;
     g record;
@@ -178,7 +189,7 @@ declare
     a record;
     b record;
     more record;
-    got int;
+    ready tid[];
 begin
     perform set_config('synchronous_commit', 'off', true);
     perform 1 from replica r where r.replica_id = p_owner and r.expires_at > engine_now() for key share;
@@ -198,18 +209,16 @@ begin
                                         -- An odd one out goes to either side by turns of chance.
                                         (p_want + (random() < 0.5)::int) / 2,
                                         p_opens, p_closes, t);
-    got := coalesce(cardinality(a.ready), 0);
     ready := a.ready;
     waiting_seen := a.seen;
-    select * into b from refill_fresh(p_campaign, g.epoch, g.cursor_rank, g.cursor_lead, c.max_attempts, c.retry_limits, p_owner, p_want - got,
-                                      p_scan, p_opens, p_closes, t);
-    scanned := b.seen;
+    select * into b from refill_fresh(p_campaign, g.epoch, g.cursor_rank, g.cursor_lead, c.max_attempts, c.retry_limits, p_owner,
+                                      p_want - coalesce(cardinality(ready), 0), p_scan, p_opens, p_closes, t);
     ready := ready || b.ready;
-    got := coalesce(cardinality(ready), 0);
-    if got < p_want then
-        select x.epoch, x.waiting_from into g from gauge x where x.campaign_id = p_campaign;
-        select * into more from refill_waiting(p_campaign, g.epoch, g.waiting_from, c.max_attempts, c.retry_limits, p_owner, p_want - got,
-                                               p_opens, p_closes, t);
+    scanned := b.seen;
+    if coalesce(cardinality(ready), 0) < p_want then
+        select x.waiting_from into g.waiting_from from gauge x where x.campaign_id = p_campaign;
+        select * into more from refill_waiting(p_campaign, g.epoch, g.waiting_from, c.max_attempts, c.retry_limits, p_owner,
+                                               p_want - coalesce(cardinality(ready), 0), p_opens, p_closes, t);
         ready := ready || more.ready;
         waiting_seen := waiting_seen + more.seen;
     end if;
@@ -218,10 +227,16 @@ begin
     from (select coalesce((select q.at from due q, gauge y where y.campaign_id = p_campaign and q.campaign_id = p_campaign
                 and q.lane = 0 and q.at >= y.promise_from order by q.at limit 1), t) as at) as p
     where x.campaign_id = p_campaign and p.at > x.promise_from + interval '1 minute';
-    select x.waiting_hours into waiting_hours from gauge x where x.campaign_id = p_campaign;
-    select q.at into next_waiting from due q, gauge x
-    where x.campaign_id = p_campaign and q.campaign_id = p_campaign and q.lane = 1 and q.at >= x.waiting_from order by q.at limit 1;
+    select x.waiting_hours, (
+        select q.at from due q where q.campaign_id = p_campaign and q.lane = 1 and q.at >= x.waiting_from order by q.at limit 1)
+    into waiting_hours, next_waiting from gauge x where x.campaign_id = p_campaign;
     return next;
+    return query
+    select null::int, null::int, null::int, null::timestamptz, p_campaign, l.lead_id, l.number, l.rank, l.zone_id,
+        effective_attempts(l.attempts, l.epoch, g.epoch), g.epoch, l.attempts_total, l.external_id, l.variables,
+        l.version, l.seq, l.last_outcome, case when l.epoch < g.epoch then 0 else l.streak end::smallint, l.rang_at,
+        l.conversation_seq, l.conversation_outcome, l.callback_at, l.callback_latest, l.callbacks
+    from unnest(ready) with ordinality as i (tid, place) join lead l on l.ctid = i.tid order by i.place;
 end $$;
 
 -- Sends leads from READY (p_promised null) or from an overdue promise (its due key) to wait until p_at: the number is
@@ -233,8 +248,7 @@ create function park_leads(p_campaigns int[], p_leads uuid[], p_promised timesta
                            p_rules int[])
 returns int
 language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-set enable_bitmapscan = off as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off set enable_bitmapscan = off as $$
 declare
     moves record;
 begin
@@ -245,16 +259,28 @@ begin
         select i.c, i.l, i.promised, case when i.rules <> c.rules_version then engine_now() else i.at end as at,
             case when i.rules <> c.rules_version then 3 else i.reason end::smallint as reason
         from unnest(p_campaigns, p_leads, p_promised, p_at, p_reasons, p_rules) as i (c, l, promised, at, reason, rules)
-        join campaign c on c.campaign_id = i.c
+        cross join lateral (select c.rules_version from campaign c where c.campaign_id = i.c offset 0) as c
+    ), ready as materialized (
+        select i.*, q.tid from item i
+        cross join lateral (select q.ctid as tid from ready_lead q where q.campaign_id = i.c and q.lead_id = i.l offset 0) as q
+        where i.promised is null
+    ), promised as materialized (
+        select i.*, q.tid from item i
+        cross join lateral (
+            select q.ctid as tid from due q where q.campaign_id = i.c and q.lane = 0 and q.at = i.promised and q.lead_id = i.l offset 0
+        ) as q
+        where i.promised is not null
     ), r as (
-        delete from ready_lead q using item i where i.promised is null and q.campaign_id = i.c and q.lead_id = i.l
+        delete from ready_lead q using ready i where q.ctid = i.tid
         returning q.campaign_id, q.lead_id, q.state, q.epoch, i.at, i.reason
     ), p as (
-        delete from due q using item i
-        where i.promised is not null and q.campaign_id = i.c and q.lane = 0 and q.at = i.promised and q.lead_id = i.l
+        delete from due q using promised i where q.ctid = i.tid
         returning q.campaign_id, q.lead_id, q.state, q.epoch, i.at, i.reason
     ), moved as materialized (
-        select r.*, 1::smallint as lane from r union all select p.*, 0::smallint from p
+        select m.*, l.tid
+        from (select r.*, 1::smallint as lane from r union all select p.*, 0::smallint from p) as m
+        cross join lateral (
+            select l.ctid as tid from lead l where l.campaign_id = m.campaign_id and l.lead_id = m.lead_id offset 0) as l
     ), w as (
         insert into due (campaign_id, lane, at, lead_id, epoch, state, reason)
         select m.campaign_id, m.lane, m.at, m.lead_id, m.epoch, m.state, m.reason from moved m
@@ -264,7 +290,7 @@ begin
         update lead l set not_before = m.at, state = m.state, epoch = greatest(l.epoch, m.epoch),
             attempts = effective_attempts(l.attempts, l.epoch, m.epoch),
             streak = case when l.epoch < m.epoch then 0 else l.streak end
-        from moved m where l.campaign_id = m.campaign_id and l.lead_id = m.lead_id
+        from moved m where l.ctid = m.tid
     )
     select array_agg(m.campaign_id) as c, array_agg(case when m.lane = 0 then 8 else 2 end::smallint) as f,
         array_agg(m.state) as t, array_agg(m.lane) as lanes, array_agg(m.at) as at, count(*)::int as n,

@@ -2,7 +2,7 @@
 --
 -- Locks: the fence; lease rows; gauges in id order, the engine's first; a grant's new leases last. Every release of a
 -- slot is driven by lease rows really deleted, so a duplicate frees nothing; what decides reads in a statement after the
--- one that waited.
+-- one that waited. Plans are pinned as those of the queue are: rows are looked up by key alone, and changed by ctid.
 
 -- Opens a session on a replica, or takes it over from an older stream, wherever that was. Waits for the grants under way of
 -- the replica that had it: afterwards that one can grant it nothing. Returns the stream's number; null: another dialer's.
@@ -33,8 +33,7 @@ end $$;
 -- Callers: grant_leases, begin_calls.
 create function number_free_at(p_campaigns int[], p_numbers bigint[], p_now timestamptz) returns timestamptz[]
 language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-set enable_bitmapscan = off as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off set enable_bitmapscan = off as $$
 declare
     since timestamptz;
     first_lease uuid;
@@ -43,20 +42,19 @@ declare
 begin
     select p_now - max(r.lasts) - interval '24 hours' into since from number_rule r;
     if since is null then return null; end if;
-    -- Number by number, lead by lead: without statistics the planner would walk the whole list.
-    select array_agg(i.ord) as ords, array_agg(i.campaign_id) as campaigns, array_agg(l.campaign_id) as own, array_agg(l.lead_id) as leads
-    into called
-    from unnest(p_campaigns, p_numbers) with ordinality as i (campaign_id, number, ord)
-    cross join lateral (
-        select l.campaign_id, l.lead_id from lead l where l.number = i.number and l.last_attempt_at > since offset 0
-    ) as l;
+    select array_agg(l.number) as numbers, array_agg(l.campaign_id) as own, array_agg(l.lead_id) as leads into called
+    from lead l where l.number = any (p_numbers) and l.last_attempt_at > since;
     if called.leads is null then return null; end if;
     -- Older partitions are not opened. Ids carry the clock of the replica that made them: no clock is wrong by a month.
     first_lease := uuid_floor(clock_timestamp() - (p_now - since) - interval '31 days');
     with call as materialized (
         select i.ord, i.campaign_id, a.outcome, a.begun_at,
             greatest(a.begun_at, least(a.occurred_at, a.ended_at, a.begun_at + interval '24 hours')) as happened_at
-        from unnest(called.ords, called.campaigns, called.own, called.leads) as i (ord, campaign_id, own, lead_id)
+        from (
+            select i.ord, i.campaign_id, k.own, k.lead_id
+            from unnest(p_campaigns, p_numbers) with ordinality as i (campaign_id, number, ord)
+            join unnest(called.numbers, called.own, called.leads) as k (number, own, lead_id) on k.number = i.number
+        ) as i
         cross join lateral (
             select a.outcome, coalesce(a.begun_at, a.granted_at) as begun_at, a.occurred_at, a.ended_at
             from call_attempt a
@@ -74,14 +72,10 @@ begin
             row_number() over (partition by k.ord, k.campaign_id, k.rule order by k.at desc) as place
         from counted k
     ), told as (
-        -- Grouped, not joined: these plans join by nested loops alone, and nothing here has an index.
-        select x.ord, max(x.until) as until
-        from (
-            select d.ord, d.until from placed d where d.place = d.at_most and d.until > p_now
-            union all select i.ord, null from generate_subscripts(p_numbers, 1) as i (ord)
-        ) as x group by x.ord
+        select d.ord, max(d.until) as until from placed d where d.place = d.at_most and d.until > p_now group by d.ord
     )
-    select array_agg(o.until order by o.ord) into free_at from told o;
+    select array_agg(o.until order by i.ord) into free_at
+    from generate_subscripts(p_numbers, 1) as i (ord) left join told o on o.ord = i.ord;
     return free_at;
 end $$;
 
@@ -99,14 +93,16 @@ create function grant_leases(p_replica int, p_campaigns int[], p_leads uuid[], p
                              p_promised timestamptz[], p_open_until timestamptz[], p_rules int[], p_until timestamptz)
 returns table (lease_id uuid, verdict smallint, granted_at timestamptz, free_at timestamptz)
 language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-set enable_bitmapscan = off as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
     t timestamptz;
     room int;
     receipt interval;
     free timestamptz[];
+    busy bigint[];
+    twice boolean;
+    all_here boolean;
     moves record;
 begin
     perform set_config('synchronous_commit', 'off', true);
@@ -120,59 +116,73 @@ begin
     from setting s, gauge g where s.one and g.campaign_id = 0;
     -- No lease ends meanwhile: that takes the engine's gauge.
     free := number_free_at(p_campaigns, p_numbers, t);
-    with item as materialized (
-        select i.*, c.begin_within, g.epoch, c.breaker_open_since is not null as broken,
-            least(c.max_concurrency - g.dialing, case when c.breaker_open_since is not null then (c.next_probe_at <= t)::int end)
+    busy := array(select z.number from lease z where z.number = any (p_numbers));
+    twice := (select count(distinct n) < count(*) from unnest(p_numbers) as n);
+    all_here := not exists (
+        select from (select distinct i from unnest(p_sessions) as i) as d (session_id) where (
+            select true from dialer_session s
+            where s.session_id = d.session_id and s.replica_id = p_replica and s.closed_at is null) is null);
+    with in_campaign as materialized (
+        select d.campaign_id, c.*, g.epoch, c.max_concurrency - g.dialing as free_slots
+        from (select distinct i from unnest(p_campaigns) as i) as d (campaign_id)
+        cross join lateral (
+            select c.state, c.rules_version, c.max_concurrency, c.begin_within, c.breaker_open_since, c.next_probe_at
+            from campaign c where c.campaign_id = d.campaign_id offset 0
+        ) as c
+        cross join lateral (select g.epoch, g.dialing from gauge g where g.campaign_id = d.campaign_id offset 0) as g
+    ), item as materialized (
+        select i.ord::int, i.campaign_id, i.lead_id, i.promised, i.begin_within, i.epoch, i.breaker_open_since is not null as broken,
+            least(i.free_slots, case when i.breaker_open_since is not null then (i.next_probe_at <= t)::int end)
                 as campaign_room, case
-            when c.state <> 2 or c.rules_version <> i.rules then 8
-            when not exists (
-                select from dialer_session s
-                where s.session_id = i.session_id and s.replica_id = p_replica and s.closed_at is null) then 9
+            when i.state <> 2 or i.rules_version <> i.rules then 8
+            when not all_here and (select true from dialer_session s
+                where s.session_id = i.session_id and s.replica_id = p_replica and s.closed_at is null) is null then 9
             when i.open_until <= t then 7
-            when exists (select from suppression x where x.number = i.number) then 6
-            when exists (select from lease z where z.number = i.number) then 5
-            when row_number() over (partition by i.number order by i.ord) > 1 then 5
+            when (select true from suppression x where x.number = i.number) then 6
+            when i.number = any (busy) then 5
+            when twice and array_position(p_numbers, i.number) < i.ord then 5
             when free[i.ord] is not null then 10
             else 0 end as refused
-        from unnest(p_campaigns, p_leads, p_leases, p_sessions, p_numbers, p_seqs, p_attempts, p_epochs, p_promised, p_open_until,
-                    p_rules) with ordinality
-            as i (campaign_id, lead_id, lease_id, session_id, number, seq, attempts, known_epoch, promised, open_until, rules, ord)
-        join campaign c on c.campaign_id = i.campaign_id
-        join gauge g on g.campaign_id = i.campaign_id
-    ), in_campaign as materialized (
-        select i.*, case when i.refused = 0
-            and row_number() over (partition by i.campaign_id, i.refused order by i.ord) > i.campaign_room
-            then case when i.broken then 11 else 4 end else i.refused end as no_room
-        from item i
-    ), in_engine as materialized (
-        select i.*, case when i.no_room = 0 and row_number() over (partition by i.no_room order by i.ord) > room
-            then 3 else i.no_room end as verdict
-        from in_campaign i
+        from (
+            select * from unnest(p_campaigns, p_leads, p_sessions, p_numbers, p_promised, p_open_until, p_rules) with ordinality
+                as i (campaign_id, lead_id, session_id, number, promised, open_until, rules, ord)
+            join in_campaign c using (campaign_id) offset 0
+        ) as i
+    ), judged as materialized (
+        select x.*, case when x.no_room = 0 and row_number() over (partition by x.no_room order by x.ord) > room then 3 else x.no_room end as verdict
+        from (
+            select i.*, case when i.refused = 0
+                and row_number() over (partition by i.campaign_id, i.refused order by i.ord) > i.campaign_room
+                then case when i.broken then 11 else 4 end else i.refused end as no_room
+            from item i offset 0
+        ) as x
+    ), ready as materialized (
+        select j.ord, q.tid from judged j
+        cross join lateral (
+            select q.ctid as tid from ready_lead q
+            where q.campaign_id = j.campaign_id and q.lead_id = j.lead_id and q.owner = p_replica offset 0) as q
+        where j.verdict = 0 and j.promised is null
+    ), promised as materialized (
+        select j.ord, q.tid from judged j
+        cross join lateral (
+            select q.ctid as tid from due q
+            where q.campaign_id = j.campaign_id and q.lane = 0 and q.at = j.promised and q.lead_id = j.lead_id offset 0) as q
+        where j.verdict = 0 and j.promised is not null
     ), r as (
-        delete from ready_lead q using in_engine i
-        where i.verdict = 0 and i.promised is null and q.campaign_id = i.campaign_id and q.lead_id = i.lead_id
-            and q.owner = p_replica
-        returning i.*, q.state, 2::smallint as place
+        delete from ready_lead q using ready i where q.ctid = i.tid returning i.ord, q.state, 2::smallint as place
     ), p as (
-        delete from due q using in_engine i
-        where i.verdict = 0 and i.promised is not null and q.campaign_id = i.campaign_id and q.lane = 0
-            and q.at = i.promised and q.lead_id = i.lead_id
-        returning i.*, q.state, 8::smallint as place
+        delete from due q using promised i where q.ctid = i.tid returning i.ord, q.state, 8::smallint as place
     ), claimed as materialized (
         select r.* from r union all select p.* from p
+    ), told as materialized (
+        select j.ord, j.verdict, j.campaign_id, j.begin_within, j.epoch, j.broken, k.place, k.state
+        from judged j left join claimed k on k.ord = j.ord
     ), z as (
         insert into lease (lease_id, lead_id, session_id, number, granted_at, not_after, deadline, campaign_id, epoch, seq,
                            attempts, state)
-        select k.lease_id, k.lead_id, k.session_id, k.number, t, k.open_until, t + k.begin_within + receipt, k.campaign_id,
-            k.epoch, k.seq, effective_attempts(k.attempts, k.known_epoch, k.epoch), k.state
-        from claimed k
-    ), told as (
-        -- Grouped, not joined: these plans join by nested loops alone, and nothing here has an index.
-        select x.ord, max(x.verdict) as verdict, max(x.campaign_id) as campaign_id, max(x.place) as place, bool_or(x.broken) as broken
-        from (
-            select i.ord, i.verdict, i.campaign_id, null::smallint as place, i.broken from in_engine i
-            union all select k.ord, k.verdict, k.campaign_id, k.place, k.broken from claimed k
-        ) as x group by x.ord
+        select p_leases[k.ord], p_leads[k.ord], p_sessions[k.ord], p_numbers[k.ord], t, p_open_until[k.ord], t + k.begin_within + receipt,
+            k.campaign_id, k.epoch, p_seqs[k.ord], effective_attempts(p_attempts[k.ord], p_epochs[k.ord], k.epoch), k.state
+        from told k where k.place is not null
     )
     select array_agg(case when o.verdict <> 0 then o.verdict when o.place is null then 2 else 1 end::smallint order by o.ord) as verdicts,
         array_agg(o.campaign_id) filter (where o.place is not null) as c,
@@ -291,8 +301,7 @@ end $$;
 create function begin_calls(p_sessions uuid[], p_leases uuid[], p_nonces uuid[])
 returns table (lease_id uuid, session_id uuid, verdict smallint, begun_at timestamptz)
 language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-set enable_bitmapscan = off as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
     t timestamptz;
@@ -301,23 +310,31 @@ declare
     asked record;
     barred uuid[] := '{}';
 begin
-    perform fence_shared(array_agg(z.campaign_id)) from unnest(p_leases) as i (l) join lease z on z.lease_id = i.l having count(*) > 0;
+    -- Whose lease it is never changes: what is read here before the fence holds behind it.
+    select array_agg(z.lease_id) as leases, array_agg(z.campaign_id) as campaigns, array_agg(z.number) as numbers, null::timestamptz[] as free
+    into asked from lease z where z.lease_id = any (p_leases);
+    perform fence_shared(asked.campaigns);
     t := engine_now();
-    select array_agg(z.lease_id) as leases, number_free_at(array_agg(z.campaign_id), array_agg(z.number), t) as free into asked
-    from unnest(p_leases) as i (l) join lease z on z.lease_id = i.l
-    where z.begun_at is null and exists (select from number_rule) having count(*) > 0;
+    asked.free := number_free_at(asked.campaigns, asked.numbers, t);
     if asked.free is not null then
         barred := array(select i.l from unnest(asked.leases, asked.free) as i (l, f) where i.f is not null);
     end if;
     -- What the number rules allow now they allow at the turn, too: time only frees.
     select * into turns from take_turns(p_sessions, p_leases, barred, t);
-    with b as (
+    with in_campaign as materialized (
+        select d.campaign_id, c.* from (select distinct i from unnest(asked.campaigns) as i) as d (campaign_id)
+        cross join lateral (
+            select c.state, c.max_duration, c.breaker_open_since from campaign c where c.campaign_id = d.campaign_id offset 0) as c
+    ), found as materialized (
+        select i.session_id, i.nonce, i.at, z.*
+        from unnest(p_sessions, p_leases, p_nonces, turns.at) as i (session_id, lease_id, nonce, at)
+        cross join lateral (select z.ctid as tid, z.campaign_id from lease z where z.lease_id = i.lease_id offset 0) as z
+    ), b as (
         update lease z set begun_at = i.at, nonce = i.nonce, deadline = i.at + c.max_duration
-        from unnest(p_sessions, p_leases, p_nonces, turns.at) as i (session_id, lease_id, nonce, at), campaign c
-        where z.lease_id = i.lease_id and z.session_id = i.session_id and z.begun_at is null and z.not_after > i.at
-            and z.deadline > i.at and c.campaign_id = z.campaign_id and c.state = 2
-            and (c.breaker_open_since is null or c.breaker_open_since <= z.granted_at)
-            and not exists (select from suppression x where x.number = z.number) and z.lease_id <> all (barred)
+        from found i join in_campaign c on c.campaign_id = i.campaign_id
+        where z.ctid = i.tid and z.session_id = i.session_id and z.begun_at is null and z.not_after > i.at
+            and z.deadline > i.at and c.state = 2 and (c.breaker_open_since is null or c.breaker_open_since <= z.granted_at)
+            and (select true from suppression x where x.number = z.number) is null and z.lease_id <> all (barred)
         returning z.lease_id
     )
     select array_agg(b.lease_id) into fresh from b;
@@ -348,69 +365,69 @@ begin
 end $$;
 
 -- Ends leases with their outcomes, as the core decided them: per lease the state that follows, when it is due, the
--- promise (and the one that was said, for the record), the digest of the facts. A lead whose version is not the one the core saw is left alone, and so is a
+-- promise (and the one that was said, for the record), the digest of the facts. A lead whose version or epoch is not the one the core saw is left alone, and so is a
 -- DO_NOT_CALL whose number other leads have (that takes settle_do_not_call); the caller looks again. A retry
 -- is filed even where no attempts are left: max_attempts may be raised until it is due, and else the refill drops it. Returns
 -- what was settled.
 -- Callers: the outcome gatherer, the sweeper (UNKNOWN).
-create function settle_leases(p_leases uuid[], p_versions int[], p_outcomes smallint[], p_states smallint[], p_due timestamptz[],
-                              p_callbacks timestamptz[], p_said timestamptz[], p_streaks smallint[], p_callback_counts smallint[],
-                              p_conversation_seqs int[], p_conversation_outcomes smallint[], p_occurred timestamptz[],
-                              p_providers text[], p_talk_ms int[], p_ring_ms int[], p_notes text[], p_metadata jsonb[],
-                              p_alone boolean, p_callback_latest timestamptz[], p_phrases text[])
+create function settle_leases(p_campaigns int[], p_leases uuid[], p_versions int[], p_epochs int[], p_outcomes smallint[], p_states smallint[],
+                              p_due timestamptz[], p_callbacks timestamptz[], p_said timestamptz[], p_streaks smallint[],
+                              p_callback_counts smallint[], p_conversation_seqs int[], p_conversation_outcomes smallint[],
+                              p_occurred timestamptz[], p_providers text[], p_talk_ms int[], p_ring_ms int[], p_notes text[],
+                              p_metadata jsonb[], p_alone boolean, p_callback_latest timestamptz[], p_phrases text[])
 returns table (lease_id uuid, session_id uuid, state smallint)
 language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-set enable_bitmapscan = off as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
     t timestamptz;
+    fact bigint;
     moves record;
 begin
-    perform fence_shared(array_agg(z.campaign_id)) from unnest(p_leases) as i (l) join lease z on z.lease_id = i.l having count(*) > 0;
+    perform fence_shared(p_campaigns);
     if p_alone and 4 = any (p_outcomes) then perform hold_intake(); end if;
     t := engine_now();
-    with item as materialized (
-        select i.* from unnest(p_leases, p_versions, p_outcomes, p_states, p_due, p_callbacks, p_said, p_streaks, p_callback_counts,
-            p_conversation_seqs, p_conversation_outcomes, p_occurred, p_providers, p_talk_ms, p_ring_ms, p_notes, p_metadata,
-            p_callback_latest, p_phrases)
-            as i (lease_id, version, outcome, new_state, due_at, callback_at, said, streak, callbacks, conversation_seq,
-                  conversation_outcome, occurred_at, provider_call_id, talk_ms, ring_ms, note, metadata,
-                  callback_latest, callback_phrase)
-    ), gone as (
-        delete from lease z using item i, lead l
-        where z.lease_id = i.lease_id and l.campaign_id = z.campaign_id and l.lead_id = z.lead_id and l.version = i.version
-            and (i.outcome <> 4 or not p_alone or not exists (
-                select from lead o where o.number = z.number and o.campaign_id <> z.campaign_id))
-        returning z.*, i.version, i.outcome, i.new_state, i.due_at, i.callback_at, i.said, i.streak, i.callbacks, i.conversation_seq,
-            i.conversation_outcome, i.occurred_at, i.provider_call_id, i.talk_ms, i.ring_ms, i.note, i.metadata,
-            i.callback_latest, i.callback_phrase, l.blocked, l.attempts_total
-    ), after as materialized (
-        select x.*, g.epoch as current_epoch, x.blocked or x.outcome = 4 as blocked_after,
-            case when x.epoch < g.epoch then 0 else x.attempts + (x.outcome <> 11)::int end::smallint as attempts_after,
-            c.max_attempts, coalesce(s.dialer_id, '') as dialer_id
-        from gone x
-        join gauge g on g.campaign_id = x.campaign_id
-        join campaign c on c.campaign_id = x.campaign_id
-        left join dialer_session s on s.session_id = x.session_id
+    fact := fact_no();
+    with in_campaign as materialized (
+        select d.campaign_id, g.epoch from (select distinct i from unnest(p_campaigns) as i) as d (campaign_id)
+        cross join lateral (select g.epoch from gauge g where g.campaign_id = d.campaign_id offset 0) as g
+    ), found as materialized (
+        select i.ord::int, i.epoch as current_epoch, i.outcome, z.tid as lease_tid, l.tid as lead_tid, l.blocked,
+            l.blocked or i.outcome = 4 as blocked_after, l.attempts_total
+        from unnest(p_campaigns, p_leases, p_versions, p_epochs, p_outcomes) with ordinality
+            as i (campaign_id, lease_id, version, epoch, outcome, ord)
+        join in_campaign c on c.campaign_id = i.campaign_id and c.epoch = i.epoch
+        cross join lateral (
+            select z.ctid as tid, z.campaign_id, z.lead_id, z.number from lease z where z.lease_id = i.lease_id offset 0) as z
+        cross join lateral (
+            select l.ctid as tid, l.version, l.blocked, l.attempts_total from lead l
+            where l.campaign_id = z.campaign_id and l.lead_id = z.lead_id offset 0
+        ) as l
+        where l.version = i.version and (i.outcome <> 4 or not p_alone or (
+            select true from lead o where o.number = z.number and o.campaign_id <> z.campaign_id limit 1) is null)
+    ), gone as materialized (
+        delete from lease z using found f where z.ctid = f.lease_tid
+        returning f.ord, f.current_epoch, f.lead_tid, f.outcome, f.blocked, f.blocked_after, f.attempts_total,
+            z.lease_id, z.lead_id, z.session_id, z.campaign_id, z.number, z.seq, z.epoch, z.granted_at, z.begun_at, z.attempts
     ), filed as materialized (
-        select x.*, x.due_at is not null and not x.blocked_after as waits
-        from after x
+        select g.*, case when not g.blocked_after then p_due[g.ord] end as waits_until from gone g
     ), l as (
-        update lead l set state = x.new_state, attempts = x.attempts_after,
+        update lead l set state = p_states[x.ord],
+            attempts = case when x.epoch < x.current_epoch then 0 else x.attempts + (x.outcome <> 11)::int end,
             attempts_total = l.attempts_total + (x.outcome <> 11)::int, epoch = x.current_epoch,
-            not_before = case when x.waits or x.blocked_after then x.due_at end, callback_at = x.callback_at,
-            callback_latest = x.callback_latest, last_outcome = x.outcome, streak = x.streak, callbacks = x.callbacks, conversation_seq = x.conversation_seq,
-            conversation_outcome = x.conversation_outcome, seq = x.seq, last_attempt_at = coalesce(x.begun_at, t),
+            not_before = p_due[x.ord], callback_at = p_callbacks[x.ord],
+            callback_latest = p_callback_latest[x.ord], last_outcome = x.outcome, streak = p_streaks[x.ord], callbacks = p_callback_counts[x.ord],
+            conversation_seq = p_conversation_seqs[x.ord],
+            conversation_outcome = p_conversation_outcomes[x.ord], seq = x.seq, last_attempt_at = coalesce(x.begun_at, t),
             rang_at = case when x.outcome <> 11 then coalesce(x.begun_at, x.granted_at) else l.rang_at end,
             returned_in_a_row = 0, version = l.version + 1, do_not_call = l.do_not_call or x.outcome = 4,
             blocked = x.blocked_after, updated_at = t
-        from filed x where l.campaign_id = x.campaign_id and l.lead_id = x.lead_id
+        from filed x where l.ctid = x.lead_tid
     ), d as (
         insert into due (campaign_id, lane, at, lead_id, epoch, state, reason)
-        select x.campaign_id, case x.new_state when 8 then 0 else 1 end, x.due_at, x.lead_id, x.current_epoch, x.new_state,
-            case when x.new_state = 8 then 2 when x.outcome = 12 then 7 when x.outcome = 11 then 3 else 1 end
-        from filed x where x.waits
+        select x.campaign_id, case p_states[x.ord] when 8 then 0 else 1 end, x.waits_until, x.lead_id, x.current_epoch, p_states[x.ord],
+            case when p_states[x.ord] = 8 then 2 when x.outcome = 12 then 7 when x.outcome = 11 then 3 else 1 end
+        from filed x where x.waits_until is not null
         on conflict (campaign_id, lane, at, lead_id) do update
             set epoch = excluded.epoch, state = excluded.state, reason = excluded.reason
     ), n as (
@@ -422,25 +439,30 @@ begin
             occurred_at, callback_at, talk_ms, ring_ms, outcome, counted, by_engine, dialer_id, provider_call_id, note, metadata, epoch,
             accepted_no, callback_phrase, callback_latest)
         select x.lease_id, x.lead_id, x.session_id, x.campaign_id, x.seq, x.attempts_total + 1, x.granted_at, x.begun_at, t,
-            coalesce(x.occurred_at, t), x.said, x.talk_ms, x.ring_ms, x.outcome,
-            x.outcome <> 11, x.outcome = 12, x.dialer_id, x.provider_call_id, x.note, x.metadata, x.epoch, (select fact_no()),
-            x.callback_phrase, case when x.said is not null then x.callback_latest end
+            coalesce(p_occurred[x.ord], t), p_said[x.ord], p_talk_ms[x.ord], p_ring_ms[x.ord], x.outcome,
+            x.outcome <> 11, x.outcome = 12, coalesce((select s.dialer_id from dialer_session s where s.session_id = x.session_id), ''), p_providers[x.ord], p_notes[x.ord], p_metadata[x.ord], x.epoch, fact,
+            p_phrases[x.ord], case when p_said[x.ord] is not null then p_callback_latest[x.ord] end
         from filed x
     )
     select array_agg(x.lease_id) as leases, array_agg(x.session_id) as sessions, array_agg(x.campaign_id) as c,
-        array_agg(x.new_state) as t, array_agg(x.blocked) as fb, array_agg(x.blocked_after) as tb,
-        array_agg(case x.new_state when 8 then 0 else 1 end::smallint) as lanes,
-        array_agg(case when x.waits then x.due_at end) as at,
+        array_agg(p_states[x.ord]) as t, array_agg(x.blocked) as fb, array_agg(x.blocked_after) as tb,
+        array_agg(x.waits_until) as at,
         array_agg((x.outcome <> 11)::int) as counted, array_agg(x.outcome) as outcomes, array_agg(x.begun_at) as begun, count(*)::int as n
     into moves from filed x;
     if moves.n > 0 then
         perform lock_gauges(array[0] || moves.c);
-        perform move_leads(moves.c || array_fill(0, array[moves.n]), array_fill(3::smallint, array[2 * moves.n]),
-                           moves.fb || array_fill(false, array[moves.n]), moves.t || array_fill(0::smallint, array[moves.n]),
-                           moves.tb || array_fill(false, array[moves.n]));
-        perform lower_due_from(moves.c, moves.lanes, moves.at);
-        update gauge g set attempts = g.attempts + d.n
-        from (select i.c, sum(i.n) as n from unnest(moves.c, moves.counted) as i (c, n) group by i.c) as d
+        perform move_counts(array_agg(m.c) || 0, array_agg(3::smallint) || 3::smallint, array_agg(m.fb) || false, array_agg(m.t) || 0::smallint,
+                            array_agg(m.tb) || false, array_agg(m.n) || moves.n)
+        from (
+            select i.c, i.fb, i.t, i.tb, count(*)::int as n
+            from unnest(moves.c, moves.fb, moves.t, moves.tb) as i (c, fb, t, tb) group by 1, 2, 3, 4
+        ) as m;
+        update gauge g set attempts = g.attempts + d.n, promise_from = least(g.promise_from, d.promise),
+            waiting_from = least(g.waiting_from, d.waiting)
+        from (
+            select i.c, sum(i.n) as n, min(i.at) filter (where i.t = 8) as promise, min(i.at) filter (where i.t <> 8) as waiting
+            from unnest(moves.c, moves.counted, moves.t, moves.at) as i (c, n, t, at) group by i.c
+        ) as d
         where g.campaign_id = d.c;
         perform note_provider(moves.c, moves.outcomes, moves.begun);
     end if;
@@ -455,33 +477,36 @@ create function release_leases(p_leases uuid[], p_at timestamptz[], p_reasons sm
                                p_back_off_from int, p_back_off interval)
 returns table (lease_id uuid, verdict smallint, session_id uuid)
 language plpgsql
-set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-set enable_bitmapscan = off as $$
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
     t timestamptz;
     moves record;
 begin
-    perform fence_shared(array_agg(z.campaign_id)) from unnest(p_leases) as i (l) join lease z on z.lease_id = i.l having count(*) > 0;
+    perform fence_shared(array(select distinct z.campaign_id from lease z where z.lease_id = any (p_leases)));
     t := engine_now();
-    with item as materialized (
-        select i.* from unnest(p_leases, p_at, p_reasons) as i (lease_id, at, reason)
+    with found as materialized (
+        select i.at, i.reason, z.tid from unnest(p_leases, p_at, p_reasons) as i (lease_id, at, reason)
+        cross join lateral (select z.ctid as tid from lease z where z.lease_id = i.lease_id offset 0) as z
     ), gone as (
-        delete from lease z using item i
-        where z.lease_id = i.lease_id and z.begun_at is null and (p_session is null or z.session_id = p_session)
+        delete from lease z using found i
+        where z.ctid = i.tid and z.begun_at is null and (p_session is null or z.session_id = p_session)
         returning z.*, i.at, i.reason
     ), back as materialized (
-        select x.*, l.attempts_total, l.blocked, coalesce(s.dialer_id, '') as dialer_id,
+        select x.*, l.tid, l.attempts_total, l.blocked,
+            coalesce((select s.dialer_id from dialer_session s where s.session_id = x.session_id), '') as dialer_id,
             case when l.returned_in_a_row + 1 >= p_back_off_from and x.reason <> 8 then greatest(coalesce(x.at, t), t + p_back_off)
                 else coalesce(x.at, t) end as due_at
         from gone x
-        join lead l on l.campaign_id = x.campaign_id and l.lead_id = x.lead_id
-        left join dialer_session s on s.session_id = x.session_id
+        cross join lateral (
+            select l.ctid as tid, l.attempts_total, l.blocked, l.returned_in_a_row from lead l
+            where l.campaign_id = x.campaign_id and l.lead_id = x.lead_id offset 0
+        ) as l
     ), l as (
         update lead l set state = x.state, attempts = x.attempts, epoch = x.epoch, not_before = x.due_at, seq = x.seq,
             streak = case when l.epoch < x.epoch then 0 else l.streak end,
             returned_in_a_row = l.returned_in_a_row + 1, version = l.version + 1, updated_at = t
-        from back x where l.campaign_id = x.campaign_id and l.lead_id = x.lead_id
+        from back x where l.ctid = x.tid
     ), d as (
         insert into due (campaign_id, lane, at, lead_id, epoch, state, reason)
         select x.campaign_id, case x.state when 8 then 0 else 1 end, x.due_at, x.lead_id, x.epoch, x.state, x.reason from back x

@@ -42,6 +42,8 @@ impl Engine {
 
     /// Leases are over, here or on other replicas.
     pub(crate) fn announce_ended(&self, leases: impl IntoIterator<Item = LeaseId>, reason: Option<RevokeReason>) {
+        let leases: Vec<LeaseId> = leases.into_iter().collect();
+        self.briefs.ended(leases.iter().copied());
         for lease in leases {
             self.tell(Event::Ended(lease, reason));
         }

@@ -127,6 +127,8 @@ async fn begin_round(
     let mut begun = Vec::with_capacity(rows.len());
     let mut waiting = Vec::new();
     let answered = Instant::now();
+    let permitted = rows.iter().filter(|row| row.verdict == BeginVerdict::Permitted);
+    engine.briefs.begun(permitted.filter_map(|row| Some((row.lease, row.at?))));
     for BeginRow { lease, verdict, at, ahead } in rows {
         match verdict {
             BeginVerdict::Permitted => begun.push(lease),

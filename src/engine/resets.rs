@@ -9,7 +9,7 @@ use super::{
     audit::{Asked, Audit},
     campaigns,
     leasing::messages::RevokeReason,
-    outcomes::{Report, settlement},
+    outcomes::{Brief, Report, settlement},
 };
 use crate::{
     domain::{
@@ -90,7 +90,7 @@ impl Engine {
                         .iter()
                         .map(|context| {
                             let report = Report::new(context.lease, Outcome::Unknown);
-                            settlement(context, &report, &campaign.rules.retry_policy, now)
+                            settlement(&Brief::from(context), &report, &campaign.rules.retry_policy, now)
                         })
                         .collect();
                     let unknown = if settlements.is_empty() {

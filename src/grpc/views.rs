@@ -107,7 +107,7 @@ pub fn lease(granted: GrantedLease) -> pb::Lease {
         begin_within: Some(wire_duration(granted.begin_within)),
         max_duration: Some(wire_duration(granted.max_duration)),
         traceparent: String::new(),
-        callback_at: lead.callback_at.filter(|_| lead.promised.is_some()).map(timestamp),
+        callback_at: lead.facts.callback_at.filter(|_| lead.promised.is_some()).map(timestamp),
     }
 }
 

@@ -100,8 +100,12 @@ pub struct ReportDetails {
 pub struct Settlement {
     /// The lease.
     pub lease: LeaseId,
+    /// Its campaign.
+    pub campaign: CampaignKey,
     /// The lead's version that the core saw.
     pub version: i32,
+    /// The campaign's generation that the core saw.
+    pub epoch: i32,
     /// What came of the attempt.
     pub outcome: Outcome,
     /// The state that follows.
@@ -133,7 +137,9 @@ pub async fn settle(
     let statement = client.prepare_cached(include_str!("sql/settle.sql")).await?;
     let ms = |duration: Option<Duration>| duration.map(|d| i32::try_from(d.as_millis()).unwrap_or(i32::MAX));
     let leases: Vec<Uuid> = items.iter().map(|i| i.lease).collect();
+    let campaigns: Vec<i32> = items.iter().map(|i| i.campaign).collect();
     let versions: Vec<i32> = items.iter().map(|i| i.version).collect();
+    let epochs: Vec<i32> = items.iter().map(|i| i.epoch).collect();
     let outcomes: Vec<i16> = items.iter().map(|i| i.outcome.code()).collect();
     let states: Vec<i16> = items.iter().map(|i| i.state.code()).collect();
     let due: Vec<_> = items.iter().map(|i| endless(i.due_at)).collect();
@@ -156,8 +162,10 @@ pub async fn settle(
         .query(
             &statement,
             &[
+                &campaigns,
                 &leases,
                 &versions,
+                &epochs,
                 &outcomes,
                 &states,
                 &due,

@@ -22,6 +22,8 @@ pub struct LeaseContext {
     pub begun_at: Option<DateTime<Utc>>,
     /// When it was granted.
     pub granted_at: DateTime<Utc>,
+    /// The generation of its campaign.
+    pub epoch: i32,
     /// The lead.
     pub context: LeadContext,
 }
@@ -101,6 +103,7 @@ pub async fn contexts(client: &impl GenericClient, leases: &[LeaseId]) -> Result
                 seq: row.try_get("lease_seq")?,
                 begun_at: row.try_get("begun_at")?,
                 granted_at: row.try_get("granted_at")?,
+                epoch: row.try_get("epoch")?,
                 context: LeadContext {
                     campaign: row.try_get("campaign_id")?,
                     lead: row.try_get("lead_id")?,

@@ -35,18 +35,16 @@ pub struct QueuedLead {
     pub rank: i16,
     /// Its zone; 0: none of its own.
     pub zone: ZoneId,
-    /// Leases ended so far.
-    pub seq: i32,
     /// Attempts of the generation `epoch`.
     pub attempts: i16,
     /// The generation when it was read.
     pub epoch: i32,
     /// Attempts ever.
     pub attempts_total: i32,
-    /// The promise.
-    pub callback_at: Option<DateTime<Utc>>,
-    /// The end of the interval that was asked for.
-    pub callback_latest: Option<DateTime<Utc>>,
+    /// Moves with every change that a decision must have seen.
+    pub version: i32,
+    /// The digest of the facts so far; `last_seq` counts the leases that have ended.
+    pub facts: Facts,
     /// The key of its due row, for a promise.
     pub promised: Option<DateTime<Utc>>,
     /// The user's own key.
@@ -63,20 +61,19 @@ impl std::fmt::Debug for QueuedLead {
     }
 }
 
-fn from_row(row: &Row) -> Result<QueuedLead, StoreError> {
+fn from_row(row: &Row, promised: Option<DateTime<Utc>>) -> Result<QueuedLead, StoreError> {
     Ok(QueuedLead {
         campaign: row.try_get("campaign_id")?,
         lead: row.try_get("lead_id")?,
         number: row.try_get("number")?,
         rank: row.try_get("rank")?,
         zone: row.try_get("zone_id")?,
-        seq: row.try_get("seq")?,
         attempts: row.try_get("attempts")?,
         epoch: row.try_get("epoch")?,
         attempts_total: row.try_get("attempts_total")?,
-        callback_at: promised(row, "callback_at")?,
-        callback_latest: row.try_get("callback_latest")?,
-        promised: row.try_get("promised")?,
+        version: row.try_get("version")?,
+        facts: facts_of(row)?,
+        promised,
         external_id: row.try_get("external_id")?,
         variables: row.try_get::<_, Option<Json<Variables>>>("variables")?.map(|json| json.0).unwrap_or_default(),
         place: 0,
@@ -184,30 +181,23 @@ impl Store {
         let client = self.client().await?;
         let statement = client
             .prepare_cached(
-                "select ready, scanned, waiting_seen, waiting_hours, next_waiting \
-                 from refill($1::int, $2::int, $3::int, $4::int, $5::int, $6::timestamptz[], $7::timestamptz[])",
+                "select * from refill($1::int, $2::int, $3::int, $4::int, $5::int, $6::timestamptz[], $7::timestamptz[])",
             )
             .await?;
         failpoints::pass("refill_before");
         failpoints::midway("refill_midway");
-        let row = client
-            .query_one(&statement, &[&campaign, &owner, &rules_version, &want, &scan, &windows.opens, &windows.closes])
+        let rows = client
+            .query(&statement, &[&campaign, &owner, &rules_version, &want, &scan, &windows.opens, &windows.closes])
             .await?;
         failpoints::pass("refill_after");
-        let ready: Option<Vec<Uuid>> = row.try_get("ready")?;
-        let refill = Refill {
-            ready: Vec::new(),
-            scanned: row.try_get("scanned")?,
-            waiting_seen: row.try_get("waiting_seen")?,
-            waiting_hours: row.try_get("waiting_hours")?,
-            next_waiting: finite(&row, "next_waiting")?,
-        };
-        match ready {
-            Some(ids) if !ids.is_empty() => {
-                Ok(Refill { ready: Self::queued(&client, campaign, &ids).await?, ..refill })
-            }
-            _ => Ok(refill),
-        }
+        let (told, leads) = rows.split_first().ok_or_else(|| StoreError::Bug("a refill told nothing".into()))?;
+        Ok(Refill {
+            ready: leads.iter().map(|row| from_row(row, None)).collect::<Result<_, _>>()?,
+            scanned: told.try_get("scanned")?,
+            waiting_seen: told.try_get("waiting_seen")?,
+            waiting_hours: told.try_get("waiting_hours")?,
+            next_waiting: finite(told, "next_waiting")?,
+        })
     }
 
     async fn queued(
@@ -217,7 +207,7 @@ impl Store {
     ) -> Result<Vec<QueuedLead>, StoreError> {
         let statement = client.prepare_cached(include_str!("sql/queued_leads.sql")).await?;
         let rows = client.query(&statement, &[&campaign, &leads]).await?;
-        rows.iter().map(from_row).collect()
+        rows.iter().map(|row| from_row(row, None)).collect()
     }
 
     /// READY leads of this replica that its memory does not know: what it inherited.
@@ -253,7 +243,7 @@ impl Store {
         let client = self.client().await?;
         let statement = client.prepare_cached(include_str!("sql/promises.sql")).await?;
         let rows = client.query(&statement, &[&campaigns, &until, &limit]).await?;
-        rows.iter().map(from_row).collect()
+        rows.iter().map(|row| from_row(row, Some(row.try_get("promised")?))).collect()
     }
 
     /// Sends leads from READY, or overdue promises, to wait.

@@ -326,7 +326,11 @@ impl Dispatcher {
         now: Moment,
     ) -> Vec<Effect> {
         match result {
-            Ok(verdicts) => self.floor.granted(planned, &verdicts, now),
+            Ok(verdicts) => {
+                let granted = planned.iter().zip(&verdicts).filter(|(_, verdict)| **verdict == GrantVerdict::Granted);
+                granted.for_each(|(planned, _)| self.engine.briefs.granted(&planned.item, &planned.lead));
+                self.floor.granted(planned, &verdicts, now)
+            }
             Err(error) => {
                 if matches!(error, StoreError::Fenced) {
                     self.engine.rejoin();

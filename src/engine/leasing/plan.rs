@@ -306,7 +306,7 @@ pub(super) fn park(lead: &QueuedLead, until: Option<DateTime<Utc>>, reason: i16)
 /// Whether a promise is too late to be called at all.
 fn is_missed(lane: &Lane, lead: &QueuedLead, now: DateTime<Utc>) -> bool {
     let rules = &lane.campaign.rules;
-    let promise = lead.callback_at.map(|at| Promise { at, latest: lead.callback_latest });
+    let promise = lead.facts.callback_at.map(|at| Promise { at, latest: lead.facts.callback_latest });
     rules.missed_callback != MissedCallback::CallLate
         && promise.is_some_and(|promise| promise.is_missed(rules.callback_tolerance, now))
 }
@@ -328,7 +328,7 @@ fn plan_one(
                 lease: next_id(),
                 session,
                 number: lead.number,
-                seq: lead.seq + 1,
+                seq: lead.facts.last_seq + 1,
                 attempts: lead.attempts,
                 epoch: lead.epoch,
                 promised: lead.promised,

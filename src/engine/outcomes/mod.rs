@@ -1,15 +1,18 @@
 //! Outcomes: facts from any process, at any time, in any order. Ends live leases; what comes late goes to `late`.
 
+mod briefs;
 mod feed;
 mod late;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::{Arc, Weak},
 };
 
 use chrono::{DateTime, Utc};
 
+pub(super) use briefs::Briefs;
+pub use briefs::Brief;
 pub use feed::{Feed, FeedPage};
 
 use super::{Engine, EngineError, again, leasing::messages::RevokeReason, news::FACTS};
@@ -24,7 +27,7 @@ use crate::{
     },
     store::{
         leases::{self, ReportDetails, Settlement},
-        live_leases::{self, LeaseContext},
+        live_leases,
         suppressions,
     },
 };
@@ -99,7 +102,7 @@ pub struct ReportAnswer {
 
 /// What the core decides when a live lease ends with a report.
 pub(super) fn settlement(
-    lease: &LeaseContext,
+    lease: &Brief,
     report: &Report,
     policy: &RetryPolicy,
     now: DateTime<Utc>,
@@ -107,15 +110,17 @@ pub(super) fn settlement(
     let fact = Fact {
         seq: lease.seq,
         outcome: report.outcome,
-        begun_at: lease.begun_at.unwrap_or(lease.granted_at),
+        begun_at: lease.began,
         callback_at: report.callback_at,
         callback_latest: report.callback_latest,
     };
-    let facts = lease.context.facts.merge(fact);
+    let facts = lease.facts.merge(fact);
     let verdict = facts.verdict(policy, now);
     Settlement {
         lease: lease.lease,
-        version: lease.context.version,
+        campaign: lease.campaign,
+        version: lease.version,
+        epoch: lease.epoch,
         outcome: report.outcome,
         state: verdict.state,
         due_at: verdict.due_at,
@@ -156,15 +161,17 @@ impl Engine {
     ) -> Result<HashMap<LeaseId, LeadState>, EngineError> {
         let by_lease: HashMap<LeaseId, &Report> = reports.iter().map(|report| (report.lease, *report)).collect();
         let ids: Vec<LeaseId> = by_lease.keys().copied().collect();
-        let contexts = self.store.lease_contexts(&ids).await.inspect_err(|error| self.outage.note(error))?;
+        let briefs = self.briefs_of(&ids).await?;
         let now = self.clock.now();
-        let mut campaigns = HashSet::new();
-        let mut settlements = Vec::with_capacity(contexts.len());
-        for context in &contexts {
-            let campaign = self.campaign_by_key(context.context.campaign).await?;
-            campaigns.insert(campaign.key);
-            let Some(report) = by_lease.get(&context.lease) else { continue };
-            settlements.push(settlement(context, report, &campaign.rules.retry_policy, now));
+        let mut campaigns = HashMap::new();
+        let mut settlements = Vec::with_capacity(briefs.len());
+        for brief in &briefs {
+            let campaign = match campaigns.entry(brief.campaign) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => unknown.insert(self.campaign_by_key(brief.campaign).await?),
+            };
+            let Some(report) = by_lease.get(&brief.lease) else { continue };
+            settlements.push(settlement(brief, report, &campaign.rules.retry_policy, now));
         }
         if settlements.is_empty() {
             return Ok(HashMap::new());
@@ -173,20 +180,30 @@ impl Engine {
         settlements.sort_unstable_by_key(|settlement| settlement.lease);
         let settled = again(|| self.store.settle(&settlements)).await.inspect_err(|error| self.outage.note(error))?;
         self.announce_ended(settled.iter().map(|(lease, _, _)| *lease), reason);
-        self.announce_due(&contexts, &settlements);
-        campaigns.into_iter().chain([FACTS]).for_each(|campaign| self.news.tell(campaign));
+        self.announce_due(&settlements);
+        campaigns.into_keys().chain([FACTS]).for_each(|campaign| self.news.tell(campaign));
         Ok(settled.into_iter().map(|(lease, _, state)| (lease, state)).collect())
     }
 
+    /// Those of live leases; what was not granted and begun here is read.
+    async fn briefs_of(&self, leases: &[LeaseId]) -> Result<Vec<Brief>, EngineError> {
+        let known = self.briefs.take(leases);
+        let unknown: Vec<LeaseId> = leases.iter().filter(|lease| !known.contains_key(lease)).copied().collect();
+        let mut briefs: Vec<Brief> = known.into_values().collect();
+        if !unknown.is_empty() {
+            let read = self.store.lease_contexts(&unknown).await.inspect_err(|error| self.outage.note(error))?;
+            briefs.extend(read.iter().map(Brief::from));
+        }
+        Ok(briefs)
+    }
+
     /// Says when the first lead of each campaign is due again.
-    fn announce_due(&self, contexts: &[LeaseContext], settlements: &[Settlement]) {
-        let campaigns: HashMap<LeaseId, CampaignKey> =
-            contexts.iter().map(|context| (context.lease, context.context.campaign)).collect();
+    fn announce_due(&self, settlements: &[Settlement]) {
         let mut first: HashMap<(CampaignKey, bool), DateTime<Utc>> = HashMap::new();
         for settlement in settlements {
-            let (Some(campaign), Some(at)) = (campaigns.get(&settlement.lease), settlement.due_at) else { continue };
+            let Some(at) = settlement.due_at else { continue };
             let promise = settlement.state == LeadState::Scheduled;
-            first.entry((*campaign, promise)).and_modify(|held| *held = at.min(*held)).or_insert(at);
+            first.entry((settlement.campaign, promise)).and_modify(|held| *held = at.min(*held)).or_insert(at);
         }
         for ((campaign, promise), at) in first {
             self.announce_due_at(campaign, promise, at);
@@ -216,7 +233,7 @@ impl Engine {
                     for context in live_leases::contexts(tx, &ids).await? {
                         let report = reports.iter().find(|report| report.lease == context.lease);
                         if let (Some(report), Some(policy)) = (report, policies.get(&context.context.campaign)) {
-                            settlements.push(settlement(&context, report, policy, now));
+                            settlements.push(settlement(&Brief::from(&context), report, policy, now));
                         }
                     }
                     let settled = leases::settle(tx, &settlements, false).await?;

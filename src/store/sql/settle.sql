@@ -1,4 +1,4 @@
 select lease_id, session_id, state
-from settle_leases($1::uuid[], $2::int[], $3::smallint[], $4::smallint[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[],
-                   $8::smallint[], $9::smallint[], $10::int[], $11::smallint[], $12::timestamptz[], $13::text[], $14::int[],
-                   $15::int[], $16::text[], $17::jsonb[], $18::boolean, $19::timestamptz[], $20::text[])
+from settle_leases($1::int[], $2::uuid[], $3::int[], $4::int[], $5::smallint[], $6::smallint[], $7::timestamptz[], $8::timestamptz[],
+                   $9::timestamptz[], $10::smallint[], $11::smallint[], $12::int[], $13::smallint[], $14::timestamptz[], $15::text[],
+                   $16::int[], $17::int[], $18::text[], $19::jsonb[], $20::boolean, $21::timestamptz[], $22::text[])

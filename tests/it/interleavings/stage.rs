@@ -128,7 +128,9 @@ pub fn settlement(
     let verdict = facts.verdict(policy, now);
     Settlement {
         lease: lease.lease,
+        campaign: lease.context.campaign,
         version: lease.context.version,
+        epoch: lease.epoch,
         outcome,
         state: verdict.state,
         due_at: verdict.due_at,
@@ -223,7 +225,7 @@ impl Stage {
             lease: next_id(),
             session: self.session,
             number: lead.number,
-            seq: lead.seq + 1,
+            seq: lead.facts.last_seq + 1,
             attempts: lead.attempts,
             epoch: lead.epoch,
             promised: lead.promised,

@@ -13,6 +13,7 @@ use crate::{
     domain::{
         campaign::{CampaignRules, CampaignState},
         ids::{CampaignKey, LeadId, LeaseId, SessionId, StreamNumber},
+        lead::Facts,
     },
     store::{
         StoreError,
@@ -114,12 +115,11 @@ impl Database {
             number: lead.number,
             rank: 500,
             zone: 0,
-            seq: 0,
             attempts: 0,
             epoch: 0,
             attempts_total: 0,
-            callback_at: promised,
-            callback_latest: None,
+            version: 0,
+            facts: Facts { callback_at: promised, ..Facts::default() },
             promised,
             external_id: None,
             variables: BTreeMap::new(),

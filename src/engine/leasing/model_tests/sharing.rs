@@ -16,6 +16,7 @@ use super::database::campaign;
 use crate::{
     domain::{
         ids::{CampaignKey, LeaseId, ZoneId},
+        lead::Facts,
         settings::SchedulerSettings,
     },
     engine::leasing::{
@@ -140,12 +141,11 @@ impl Sharing {
             number: i64::try_from(self.next_id).expect("few leads"),
             rank: 500,
             zone: 0,
-            seq: 0,
             attempts: 0,
             epoch: 0,
             attempts_total: 0,
-            callback_at: promised,
-            callback_latest: None,
+            version: 0,
+            facts: Facts { callback_at: promised, ..Facts::default() },
             promised,
             external_id: None,
             variables: BTreeMap::new(),

@@ -164,7 +164,7 @@ create table lead (
         autovacuum_vacuum_cost_delay = 0);
 -- Serves "one lead per number and campaign" and, led by the number, a suppression's search over all campaigns.
 create unique index lead_number_is_unique_in_its_campaign on lead (number, campaign_id);
-create unique index lead_external_id_is_unique_in_its_campaign on lead (campaign_id, external_id) where external_id is not null;
+create unique index lead_external_id_is_unique_in_its_campaign on lead (external_id, campaign_id) where external_id is not null;
 create index lead_in_order on lead (campaign_id, rank, lead_id);
 
 -- READY: the queue's small buffer. `state` is the one to go back to, `owner` the replica whose memory orders it.

@@ -1,42 +1,44 @@
 -- Intake of leads.
 
--- Inserts leads; rows whose number or external_id the campaign has already are left out. Numbers that are suppressed come
--- in blocked: they are looked for last, so that changes of suppressions wait only from then to the commit. The cursor goes back to the first of them, if it had passed. Returns the leads that are new.
+-- Leads come in by open_intake, COPY of those that are new, close_intake, all in one transaction.
+--
+-- open_intake holds the fence and answers what the rows carry, and which of these numbers and external_ids the campaign has
+-- already. Two intakes that bring the same lead at once do not see each other: the later one violates a unique index and is
+-- run again. (INSERT with ON CONFLICT DO NOTHING would spare that, and costs as much again as all the rest.)
+-- One plan, whatever the planner believes of the list: `campaign_id + 0` leaves it the indexes led by what is asked for. What it
+-- knows of a campaign that is being filled is old, and it would read all of it for each chunk.
 -- Callers: CreateLeads, ImportLeads.
-create function insert_leads(p_campaign int, p_leads uuid[], p_numbers bigint[], p_ranks smallint[], p_zones smallint[],
-                             p_external_ids text[], p_variables jsonb[])
-returns setof uuid language plpgsql as $$
-declare
-    t timestamptz;
-    ep int;
-    added uuid[];
-    blocked int;
-    first_rank smallint;
+create function open_intake(p_campaign int, p_numbers bigint[], p_external_ids text[], out created_at timestamptz,
+                            out epoch int, out numbers bigint[], out external_ids text[]) language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off as $$
 begin
     perform fence_shared(array[p_campaign]);
-    t := engine_now();
-    select g.epoch into ep from gauge g where g.campaign_id = p_campaign;
-    with i as (
-        insert into lead (campaign_id, lead_id, number, rank, zone_id, external_id, variables, blocked, epoch, created_at, updated_at)
-        select p_campaign, i.lead_id, i.number, i.rank, i.zone_id, i.external_id, i.variables,
-            false, ep, t, t
-        from unnest(p_leads, p_numbers, p_ranks, p_zones, p_external_ids, p_variables)
-            as i (lead_id, number, rank, zone_id, external_id, variables)
-        on conflict do nothing
-        returning lead.lead_id, lead.rank
-    )
-    select array_agg(i.lead_id order by i.rank, i.lead_id), min(i.rank) into added, first_rank from i;
-    if added is null then return; end if;
+    created_at := engine_now();
+    epoch := (select g.epoch from gauge g where g.campaign_id = p_campaign);
+    numbers := array(select l.number from lead l where l.number = any (p_numbers) and l.campaign_id + 0 = p_campaign);
+    external_ids := array(
+        select l.external_id from lead l where l.external_id = any (p_external_ids) and l.campaign_id + 0 = p_campaign);
+end $$;
+
+-- Counts leads that have just come in, by their numbers; p_rank, p_lead: the first of them, to which the cursor goes back if it
+-- had passed. Those whose number is suppressed become blocked: they are looked for last, so that changes of suppressions
+-- wait only from then to the commit.
+create function close_intake(p_campaign int, p_numbers bigint[], p_rank smallint, p_lead uuid) returns void language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off as $$
+declare
+    suppressed bigint[];
+begin
     perform hold_suppressions();
-    update lead l set blocked = true where l.campaign_id = p_campaign and l.lead_id = any (array(
-        select i.lead_id from unnest(p_leads, p_numbers) as i (lead_id, number) join suppression s on s.number = i.number));
-    get diagnostics blocked = row_count;
+    suppressed := array(select s.number from suppression s where s.number = any (p_numbers));
+    if cardinality(suppressed) > 0 then
+        update lead l set blocked = true where l.number = any (suppressed) and l.campaign_id + 0 = p_campaign;
+    end if;
     perform lock_gauges(array[p_campaign]);
-    update gauge g set eligible = g.eligible + cardinality(added), blocked_eligible = g.blocked_eligible + blocked,
-        cursor_lead = case when (first_rank, added[1]) < (g.cursor_rank, g.cursor_lead) then added[1] else g.cursor_lead end,
-        cursor_rank = case when (first_rank, added[1]) < (g.cursor_rank, g.cursor_lead) then first_rank else g.cursor_rank end
+    update gauge g set eligible = g.eligible + cardinality(p_numbers),
+        blocked_eligible = g.blocked_eligible + cardinality(suppressed),
+        cursor_lead = case when (p_rank, p_lead) < (g.cursor_rank, g.cursor_lead) then p_lead else g.cursor_lead end,
+        cursor_rank = case when (p_rank, p_lead) < (g.cursor_rank, g.cursor_lead) then p_rank else g.cursor_rank end
     where g.campaign_id = p_campaign;
-    return query select unnest(added);
 end $$;
 
 -- Numbers for names of zones; names that are new get one. One transaction at a time gives new ones, so that they appear in

@@ -5,7 +5,7 @@
 //! an area code that they do not have yet would be found under a shorter, wrong one. Both get the zones of the whole
 //! country.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{borrow::Cow, collections::HashMap, sync::LazyLock};
 
 use crate::domain::{phone_number::PhoneNumber, time_zone::TimeZone};
 
@@ -39,10 +39,10 @@ impl LeadZones {
 /// The stored form of a lead's zones: its own, else those of its number; `None`: the number tells nothing.
 ///
 /// As `Europe/Berlin`, or `~America/Chicago,America/New_York`.
-pub fn stored(own: Option<&TimeZone>, number: PhoneNumber) -> Option<String> {
+pub fn stored(own: Option<&TimeZone>, number: PhoneNumber) -> Option<Cow<'static, str>> {
     match own {
-        Some(zone) => Some(zone.name().to_owned()),
-        None => of_number(number).map(|names| format!("{BY_NUMBER}{names}")),
+        Some(zone) => Some(Cow::Owned(zone.name().to_owned())),
+        None => of_number(number).map(Cow::Borrowed),
     }
 }
 
@@ -56,7 +56,7 @@ pub fn plausible(stored: &str) -> impl Iterator<Item = &str> {
     stored.strip_prefix(BY_NUMBER).into_iter().flat_map(|names| names.split(','))
 }
 
-/// Names of zones, sorted, with commas between them.
+/// The stored form: names of zones, sorted, with commas between them.
 fn of_number(number: PhoneNumber) -> Option<&'static str> {
     let longest = |digits: u64| {
         let mut prefixes = std::iter::successors(Some(digits), |digits| Some(digits / 10).filter(|rest| *rest > 0));
@@ -71,7 +71,9 @@ fn of_number(number: PhoneNumber) -> Option<&'static str> {
 static BY_PREFIX: LazyLock<HashMap<u64, &'static str>> = LazyLock::new(|| {
     let lines = include_str!("../../data/number_zones.txt").lines();
     let entries = lines.filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('|'));
+    // Made once, for as long as the program runs: most leads of an import need one.
     entries
+        .map(|(zones, prefixes)| (&*format!("{BY_NUMBER}{zones}").leak(), prefixes))
         .flat_map(|(zones, prefixes)| prefixes.split(' ').filter_map(move |text| Some((text.parse().ok()?, zones))))
         .collect()
 });
@@ -81,7 +83,7 @@ mod tests {
     use super::*;
 
     fn zones(number: &str) -> Option<&'static str> {
-        of_number(PhoneNumber::parse(number, None).unwrap())
+        of_number(PhoneNumber::parse(number, None).unwrap()).and_then(|stored| stored.strip_prefix(BY_NUMBER))
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Intake: leads in batches and in chunks of an import. A bad row is refused by itself; nothing is lost silently.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -15,7 +19,7 @@ use super::{
 use crate::{
     domain::{
         campaign::CampaignRules,
-        ids::{CampaignId, CampaignKey, LeadId, next_id},
+        ids::{CampaignId, CampaignKey, LeadId, ZoneId, next_id},
         lead_zones,
         phone_number::PhoneNumber,
         time_zone::TimeZone,
@@ -25,7 +29,8 @@ use crate::{
         Transaction,
         changes::Revoked,
         imports,
-        leads::{self, LeadChange, NewLead, Variables},
+        intake::{self, NewLead},
+        leads::{self, LeadChange, Variables},
     },
 };
 
@@ -96,16 +101,23 @@ pub struct IntakeReport {
 }
 
 /// A row that is valid by itself.
-#[derive(Clone)]
 struct Parsed {
     row: usize,
     lead: NewLead,
-    /// Its own zone or those of its number, as they are stored.
-    zone: Option<String>,
     own_zone: Option<TimeZone>,
 }
 
-fn parse(row: usize, given: Row, rules: &CampaignRules) -> Result<Parsed, Refused> {
+/// Rows that have been judged by themselves, for one campaign. Cheap to clone.
+#[derive(Clone)]
+pub struct ReadRows {
+    campaign: CampaignKey,
+    rows: Arc<[Result<Parsed, Refused>]>,
+}
+
+/// A valid row, and its own zone or those of its number, as they are stored.
+type ZonedRow = (Parsed, Option<Cow<'static, str>>);
+
+fn parse(row: usize, given: Row, rules: &CampaignRules) -> Result<ZonedRow, Refused> {
     let refuse = |code, reason: String| Refused { row, code, reason, lead: None };
     if let Some((code, reason)) = given.refused {
         return Err(refuse(code, reason.to_owned()));
@@ -129,7 +141,8 @@ fn parse(row: usize, given: Row, rules: &CampaignRules) -> Result<Parsed, Refuse
         external_id: given.external_id,
         variables: given.variables,
     };
-    Ok(Parsed { row, zone: lead_zones::stored(zone.as_ref(), number), own_zone: zone, lead })
+    let stored = lead_zones::stored(zone.as_ref(), number);
+    Ok((Parsed { row, own_zone: zone, lead }, stored))
 }
 
 /// Writes a batch; the caller's transaction holds the fence exclusively when duplicates are to be updated.
@@ -141,29 +154,13 @@ async fn take_in(
     now: chrono::DateTime<chrono::Utc>,
 ) -> Result<(IntakeReport, Vec<Revoked>), EngineError> {
     let mut report = IntakeReport { leads: vec![None; rows.len()], ..IntakeReport::default() };
-    let mut good: Vec<Parsed> = Vec::new();
-    for row in rows {
-        match row {
-            Ok(parsed) => good.push(parsed.clone()),
-            Err(refused) => report.refused.push(refused.clone()),
-        }
-    }
-    let mut names: Vec<String> = good.iter().filter_map(|row| row.zone.clone()).collect();
-    names.sort_unstable();
-    names.dedup();
-    let zones: HashMap<String, i16> = if names.is_empty() {
-        HashMap::new()
+    report.refused.extend(rows.iter().filter_map(|row| row.as_ref().err()).cloned());
+    let good: Vec<&Parsed> = rows.iter().filter_map(|row| row.as_ref().ok()).collect();
+    let batch: Vec<&NewLead> = good.iter().map(|row| &row.lead).collect();
+    let created: HashSet<LeadId> = if batch.is_empty() {
+        HashSet::new()
     } else {
-        leads::zone_ids(tx, &names).await?.into_iter().map(|(id, name)| (name, id)).collect()
-    };
-    for row in &mut good {
-        row.lead.zone = row.zone.as_ref().and_then(|name| zones.get(name)).copied().unwrap_or(0);
-    }
-    let batch: Vec<NewLead> = good.iter().map(|row| row.lead.clone()).collect();
-    let created: std::collections::HashSet<LeadId> = if batch.is_empty() {
-        Default::default()
-    } else {
-        leads::insert(tx, campaign, &batch).await?.into_iter().collect()
+        intake::insert(tx, campaign, &batch).await?.into_iter().collect()
     };
     report.created = created.len();
     let mut rest = Vec::new();
@@ -183,7 +180,7 @@ async fn take_in(
 async fn duplicates(
     tx: &Transaction<'_>,
     campaign: CampaignKey,
-    rest: Vec<Parsed>,
+    rest: Vec<&Parsed>,
     update: bool,
     now: chrono::DateTime<chrono::Utc>,
     report: &mut IntakeReport,
@@ -219,10 +216,10 @@ async fn duplicates(
         let change = LeadChange {
             rank: Some(row.lead.rank),
             zone: None,
-            external_id: Some(row.lead.external_id),
-            variables: Some(row.lead.variables),
+            external_id: Some(row.lead.external_id.clone()),
+            variables: Some(row.lead.variables.clone()),
         };
-        let patch = LeadPatch { change, time_zone: Some(row.own_zone) };
+        let patch = LeadPatch { change, time_zone: Some(row.own_zone.clone()) };
         revoked.extend(change_leads(tx, campaign, &[lead], patch, now).await?);
         report.updated += 1;
         report.leads[row.row] = Some(lead);
@@ -239,28 +236,93 @@ pub struct Chunk {
     pub seq: i64,
 }
 
+/// What a batch did besides its answer.
+struct Aftermath {
+    revoked: Vec<Revoked>,
+    /// Where the import stands with it.
+    through_seq: i64,
+}
+
 impl Engine {
-    /// Creates leads. `chunk`: as the next one of an import.
+    /// Judges rows by themselves, aside: it takes far longer than others may wait for a thread. Writes nothing but new zones,
+    /// so that it may be done before it is known whether the rows are wanted.
     ///
     /// # Errors
-    /// [`EngineError::CampaignNotFound`], [`EngineError::CampaignState`] when archived, [`EngineError::ImportOutOfOrder`].
+    /// [`EngineError::CampaignNotFound`].
+    pub async fn read_rows(&self, campaign: CampaignId, rows: Vec<Row>) -> Result<ReadRows, EngineError> {
+        let campaign = self.campaign(campaign).await?;
+        let key = campaign.key;
+        let parsing = tokio::task::spawn_blocking(move || {
+            let rows = rows.into_iter().enumerate().map(|(row, given)| parse(row, given, &campaign.rules));
+            rows.collect::<Vec<_>>()
+        });
+        let parsed = parsing.await.map_err(|error| EngineError::Internal(format!("reading rows: {error}")))?;
+        let names: BTreeSet<&str> = parsed.iter().flatten().filter_map(|(_, zone)| zone.as_deref()).collect();
+        let zones: HashMap<String, ZoneId> = if names.is_empty() {
+            HashMap::new()
+        } else {
+            let names: Vec<&str> = names.into_iter().collect();
+            let zones = intake::zone_ids(&self.store.client().await?, &names).await?;
+            zones.into_iter().map(|(id, name)| (name, id)).collect()
+        };
+        let rows = parsed.into_iter().map(|row| {
+            row.map(|(mut row, zone)| {
+                row.lead.zone = zone.and_then(|name| zones.get(&*name)).copied().unwrap_or(0);
+                row
+            })
+        });
+        Ok(ReadRows { campaign: key, rows: rows.collect() })
+    }
+
+    /// Creates leads.
+    ///
+    /// # Errors
+    /// [`EngineError::CampaignNotFound`], [`EngineError::CampaignState`] when archived.
     pub async fn create_leads(
         self: &Arc<Self>,
-        campaign: CampaignId,
-        rows: Vec<Row>,
+        rows: ReadRows,
+        update: bool,
+        asked: Asked,
+    ) -> Result<IntakeReport, EngineError> {
+        Ok(self.intake(rows, update, None, asked).await?.0)
+    }
+
+    /// Creates leads as the next chunk of an import; answers where the import stands, too.
+    ///
+    /// # Errors
+    /// As [`Engine::create_leads`]; [`EngineError::ImportOutOfOrder`]; [`EngineError::BadInput`] when the import belongs to
+    /// another campaign.
+    pub async fn import_chunk(
+        self: &Arc<Self>,
+        rows: ReadRows,
+        update: bool,
+        chunk: Chunk,
+        asked: Asked,
+    ) -> Result<(IntakeReport, i64), EngineError> {
+        let campaign = rows.campaign;
+        let (report, through_seq) = self.intake(rows, update, Some(chunk), asked).await?;
+        let through_seq = match through_seq {
+            Some(through_seq) => through_seq,
+            // Answered before; others may have followed it.
+            None => self.through_seq(campaign, chunk.import).await?,
+        };
+        Ok((report, through_seq))
+    }
+
+    /// Writes rows; `None`: they were answered before.
+    async fn intake(
+        self: &Arc<Self>,
+        rows: ReadRows,
         update: bool,
         chunk: Option<Chunk>,
         asked: Asked,
-    ) -> Result<IntakeReport, EngineError> {
-        let campaign = self.campaign(campaign).await?;
-        let key = campaign.key;
+    ) -> Result<(IntakeReport, Option<i64>), EngineError> {
+        let ReadRows { campaign: key, rows } = rows;
         let now = self.clock.now();
-        let parsed: Arc<Vec<_>> =
-            Arc::new(rows.into_iter().enumerate().map(|(row, given)| parse(row, given, &campaign.rules)).collect());
         failpoints::pass("import_before");
         let done = self
             .change(asked, move |tx| {
-                let parsed = Arc::clone(&parsed);
+                let rows = Arc::clone(&rows);
                 Box::pin(async move {
                     if update {
                         campaigns::refuse_archived(&campaigns::lock(tx, key).await?)?;
@@ -269,40 +331,43 @@ impl Engine {
                         let row = crate::store::campaigns::find(tx, by).await?;
                         campaigns::refuse_archived(&row.ok_or(EngineError::CampaignNotFound)?)?;
                     }
+                    let mut through_seq = 0;
                     if let Some(chunk) = chunk {
-                        let field = "import_id";
-                        let through_seq = imports::lock(tx, chunk.import, key)
-                            .await?
-                            .ok_or(EngineError::BadInput { field, rule: "belongs to another campaign" })?;
+                        through_seq = stands(tx, key, chunk.import).await?;
                         if chunk.seq <= through_seq {
                             // Its answer is forgotten; what it did is not.
-                            return Ok((IntakeReport::default(), Vec::new(), None));
+                            let aftermath = Aftermath { revoked: Vec::new(), through_seq };
+                            return Ok((IntakeReport::default(), aftermath, None));
                         }
                         if chunk.seq != through_seq + 1 {
                             return Err(EngineError::ImportOutOfOrder { through_seq });
                         }
                         imports::advance(tx, chunk.import, chunk.seq).await?;
+                        through_seq = chunk.seq;
                     }
                     failpoints::midway("import_midway");
-                    let (report, revoked) = take_in(tx, key, &parsed, update, now).await?;
+                    let (mut report, revoked) = take_in(tx, key, &rows, update, now).await?;
                     let mut audit = Audit::campaign(key)
                         .with("created", report.created)
                         .with("updated", report.updated)
                         .with("refused", report.refused.len());
                     if let Some(chunk) = chunk {
                         audit = audit.with("import_id", chunk.import).with("seq", chunk.seq);
+                        // A chunk's answer does not name them, and it is kept.
+                        report.leads = Vec::new();
                     }
-                    Ok((report, revoked, Some(audit)))
+                    Ok((report, Aftermath { revoked, through_seq }, Some(audit)))
                 })
             })
             .await?;
         failpoints::pass("import_after");
-        if let Some(revoked) = done.aftermath {
-            self.announce_revoked(&revoked, RevokeReason::LeadChanged);
+        let through_seq = done.aftermath.as_ref().map(|aftermath| aftermath.through_seq);
+        if let Some(aftermath) = done.aftermath {
+            self.announce_revoked(&aftermath.revoked, RevokeReason::LeadChanged);
             self.survey_soon();
             self.announce_work(key);
         }
-        Ok(done.answer)
+        Ok((done.answer, through_seq))
     }
 
     /// Where an import stands: the last durable chunk.
@@ -310,16 +375,18 @@ impl Engine {
     /// # Errors
     /// [`EngineError::CampaignNotFound`]; [`EngineError::BadInput`] when it belongs to another campaign.
     pub async fn import_through(&self, campaign: CampaignId, import: Uuid) -> Result<i64, EngineError> {
-        let key = self.campaign(campaign).await?.key;
-        let done = self
-            .mutate(None, move |tx| {
-                Box::pin(async move {
-                    let rule = "belongs to another campaign";
-                    let through = imports::lock(tx, import, key).await?;
-                    Ok((through.ok_or(EngineError::BadInput { field: "import_id", rule })?, ()))
-                })
-            })
-            .await?;
+        self.through_seq(self.campaign(campaign).await?.key, import).await
+    }
+
+    async fn through_seq(&self, campaign: CampaignKey, import: Uuid) -> Result<i64, EngineError> {
+        let done =
+            self.mutate(None, move |tx| Box::pin(async move { Ok((stands(tx, campaign, import).await?, ())) })).await?;
         Ok(done.answer)
     }
+}
+
+/// The last durable chunk of an import, held to the end of the transaction.
+async fn stands(tx: &Transaction<'_>, campaign: CampaignKey, import: Uuid) -> Result<i64, EngineError> {
+    let through_seq = imports::lock(tx, import, campaign).await?;
+    through_seq.ok_or(EngineError::BadInput { field: "import_id", rule: "belongs to another campaign" })
 }

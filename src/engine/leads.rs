@@ -1,6 +1,7 @@
 //! Leads: read, changed by hand, consumed, promised a callback.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
@@ -26,6 +27,7 @@ use crate::{
         Transaction,
         attempts::{AttemptFilter, AttemptRow},
         changes::{self, Lifted, Placed, Revoked},
+        intake,
         lead_filter::{LeadSearch, Place},
         leads::{self, LeadChange, LeadRow},
         queue::waiting,
@@ -284,7 +286,7 @@ async fn zones_after(
     leads: &HashMap<LeadId, LeadRow>,
 ) -> Result<Vec<(Option<ZoneId>, Vec<LeadId>)>, EngineError> {
     let Some(own) = own else { return Ok(vec![(None, leads.keys().copied().collect())]) };
-    let mut by_name: BTreeMap<Option<String>, Vec<LeadId>> = BTreeMap::new();
+    let mut by_name: BTreeMap<Option<Cow<'static, str>>, Vec<LeadId>> = BTreeMap::new();
     for row in leads.values() {
         let number = PhoneNumber::from_digits(row.number);
         let stored = number.and_then(|number| lead_zones::stored(own.as_ref(), number));
@@ -294,7 +296,7 @@ async fn zones_after(
     for (name, leads) in by_name {
         let zone = match name {
             None => Some(0),
-            Some(name) => leads::zone_ids(tx, &[name]).await?.first().map(|(id, _)| *id),
+            Some(name) => intake::zone_ids(tx, &[&name]).await?.first().map(|(id, _)| *id),
         };
         zones.push((zone, leads));
     }

@@ -14,7 +14,8 @@ use crate::{
     domain::time_zone::TimeZone,
     engine::{
         Engine,
-        intake::{Chunk, RefusedCode, Row, SCORE_MAX},
+        audit::Asked,
+        intake::{Chunk, ReadRows, RefusedCode, Row, SCORE_MAX},
         leads::LeadPatch,
     },
     pb,
@@ -55,11 +56,23 @@ pub fn count(value: usize) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }
 
-pub async fn import_chunk(
+/// A chunk of an import that was read, and is not written yet.
+pub struct ReadChunk {
+    campaign: Uuid,
+    import: Uuid,
+    /// With a seq above 0.
+    seq: i64,
+    rows: Option<ReadRows>,
+    update: bool,
+    asked: Asked,
+}
+
+/// Reads a chunk. Needs nothing of those before it, and may be done while they are written.
+pub async fn read_chunk(
     engine: &Arc<Engine>,
     actor: &convert::Actor,
     chunk: pb::ImportLeadsRequest,
-) -> Result<pb::ImportLeadsResponse, Status> {
+) -> Result<ReadChunk, Status> {
     let mut bad = Violations::default();
     let campaign = convert::id(&chunk.campaign_id, "campaign_id", &mut bad);
     let import = convert::id(&chunk.import_id, "import_id", &mut bad);
@@ -73,15 +86,24 @@ pub async fn import_chunk(
     }
     bad.check()?;
     let seq = chunk.seq;
-    if seq == 0 {
-        let through_seq = engine.import_through(campaign, import).await?;
-        return Ok(pb::ImportLeadsResponse { through_seq, ..Default::default() });
-    }
     // A chunk is a request by its place: sent twice it is answered alike.
     let asked = actor.asks_at(Uuid::new_v5(&import, &seq.to_be_bytes()), "ImportLeads", &chunk);
-    let rows = chunk.leads.into_iter().map(row).collect();
-    let report = engine.create_leads(campaign, rows, update, Some(Chunk { import, seq }), asked).await?;
-    let through_seq = engine.import_through(campaign, import).await?;
+    let rows = if seq == 0 {
+        None
+    } else {
+        Some(engine.read_rows(campaign, chunk.leads.into_iter().map(row).collect()).await?)
+    };
+    Ok(ReadChunk { campaign, import, seq, rows, update, asked })
+}
+
+/// Writes a chunk; answers once it is durable.
+pub async fn import_chunk(engine: &Arc<Engine>, chunk: ReadChunk) -> Result<pb::ImportLeadsResponse, Status> {
+    let ReadChunk { campaign, import, seq, rows, update, asked } = chunk;
+    let Some(rows) = rows else {
+        let through_seq = engine.import_through(campaign, import).await?;
+        return Ok(pb::ImportLeadsResponse { through_seq, ..Default::default() });
+    };
+    let (report, through_seq) = engine.import_chunk(rows, update, Chunk { import, seq }, asked).await?;
     Ok(pb::ImportLeadsResponse {
         through_seq,
         seq,

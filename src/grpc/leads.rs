@@ -3,6 +3,8 @@
 use std::{pin::Pin, sync::Arc};
 
 use futures::{Stream, StreamExt as _};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
@@ -19,6 +21,9 @@ use crate::{
     store::lead_filter::LeadSearch,
 };
 
+/// Chunks of a stream that have been read and wait while another is written; one more is being read.
+const READ_AHEAD: usize = 1;
+
 /// Acknowledgements of chunks.
 pub type ImportLeads = Pin<Box<dyn Stream<Item = Result<pb::ImportLeadsResponse, Status>> + Send>>;
 
@@ -26,14 +31,33 @@ pub async fn import(
     engine: &Arc<Engine>,
     request: Request<Streaming<pb::ImportLeadsRequest>>,
 ) -> Result<Response<ImportLeads>, Status> {
+    let (actor, mut chunks) = convert::actor(request);
+    let (sender, receiver) = mpsc::channel(READ_AHEAD);
+    let reader = Arc::clone(engine);
+    // One after the other, so that ids of leads are in the order of intake.
+    tokio::spawn(async move {
+        loop {
+            let chunk = tokio::select! {
+                () = sender.closed() => return,
+                chunk = chunks.next() => chunk,
+            };
+            let read = match chunk {
+                None => return,
+                Some(Err(status)) => Err(status),
+                Some(Ok(chunk)) => lead_requests::read_chunk(&reader, &actor, chunk).await,
+            };
+            let failed = read.is_err();
+            if sender.send(read).await.is_err() || failed {
+                return;
+            }
+        }
+    });
     let engine = Arc::clone(engine);
-    let (actor, chunks) = convert::actor(request);
-    let actor = Arc::new(actor);
-    // One chunk after the other: the first that is refused ends the stream.
-    let acks = chunks
+    // Written one after the other: the first that is refused ends the stream.
+    let acks = ReceiverStream::new(receiver)
         .then(move |chunk| {
-            let (engine, actor) = (Arc::clone(&engine), Arc::clone(&actor));
-            async move { lead_requests::import_chunk(&engine, &actor, chunk?).await }
+            let engine = Arc::clone(&engine);
+            async move { lead_requests::import_chunk(&engine, chunk?).await }
         })
         .scan(false, |failed, ack| {
             let over = std::mem::replace(failed, ack.is_err());
@@ -54,7 +78,8 @@ pub async fn create(
     convert::size(request.leads.len(), LEADS_MAX, "leads", &mut bad);
     bad.check()?;
     let rows = request.leads.into_iter().map(lead_requests::row).collect();
-    let report: IntakeReport = engine.create_leads(campaign, rows, update, None, asked).await?;
+    let rows = engine.read_rows(campaign, rows).await?;
+    let report: IntakeReport = engine.create_leads(rows, update, asked).await?;
     Ok(Response::new(pb::CreateLeadsResponse {
         created: lead_requests::count(report.created),
         updated: lead_requests::count(report.updated),

@@ -1,4 +1,4 @@
-//! Leads as people see them, and their intake.
+//! Leads as people see them.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,12 @@ use tokio_postgres::{
     Row,
     types::{Json, Timestamp},
 };
-use uuid::Uuid;
 
 use super::{Store, StoreError, callbacks::promised};
 use crate::domain::{
     ids::{CampaignId, CampaignKey, LeadId, LeaseId, ZoneId},
     lead::LeadState,
     outcome::Outcome,
-    phone_number::PhoneNumber,
 };
 
 /// A lead's variables, in a stable order.
@@ -152,50 +150,6 @@ pub async fn find_all(
     client.query(&statement, &[&campaign, &leads]).await?.iter().map(from_row).collect()
 }
 
-/// A lead to be created; every part is valid.
-#[derive(Clone)]
-pub struct NewLead {
-    /// Made by us.
-    pub id: LeadId,
-    /// Its number.
-    pub number: PhoneNumber,
-    /// 999 - score.
-    pub rank: i16,
-    /// Its zone; 0: none of its own.
-    pub zone: ZoneId,
-    /// The user's own key.
-    pub external_id: Option<String>,
-    /// As given.
-    pub variables: Variables,
-}
-
-/// Inserts leads; returns those that are new. The rest have a number or an external_id that the campaign has already.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn insert(
-    client: &impl GenericClient,
-    campaign: CampaignKey,
-    leads: &[NewLead],
-) -> Result<Vec<LeadId>, StoreError> {
-    let statement = client
-        .prepare_cached(
-            "select insert_leads($1::int, $2::uuid[], $3::bigint[], $4::smallint[], $5::smallint[], $6::text[], \
-             $7::jsonb[]) as lead_id",
-        )
-        .await?;
-    let ids: Vec<Uuid> = leads.iter().map(|lead| lead.id).collect();
-    let numbers: Vec<i64> = leads.iter().map(|lead| lead.number.digits()).collect();
-    let ranks: Vec<i16> = leads.iter().map(|lead| lead.rank).collect();
-    let zones: Vec<i16> = leads.iter().map(|lead| lead.zone).collect();
-    let external_ids: Vec<Option<&str>> = leads.iter().map(|lead| lead.external_id.as_deref()).collect();
-    let variables: Vec<Option<Json<&Variables>>> =
-        leads.iter().map(|lead| (!lead.variables.is_empty()).then_some(Json(&lead.variables))).collect();
-    let rows =
-        client.query(&statement, &[&campaign, &ids, &numbers, &ranks, &zones, &external_ids, &variables]).await?;
-    rows.iter().map(|row| Ok(row.try_get("lead_id")?)).collect()
-}
-
 /// Who has these numbers in a campaign: (digits, lead).
 ///
 /// # Errors
@@ -206,20 +160,13 @@ pub async fn by_numbers(
     numbers: &[i64],
 ) -> Result<Vec<(i64, LeadId)>, StoreError> {
     let statement = client
-        .prepare_cached("select number, lead_id from lead where number = any ($2::bigint[]) and campaign_id = $1::int")
+        // Not by the campaign's index, however small it is thought to be.
+        .prepare_cached(
+            "select number, lead_id from lead where number = any ($2::bigint[]) and campaign_id + 0 = $1::int",
+        )
         .await?;
     let rows = client.query(&statement, &[&campaign, &numbers]).await?;
     rows.iter().map(|row| Ok((row.try_get("number")?, row.try_get("lead_id")?))).collect()
-}
-
-/// Numbers of zones by their names; new names get one.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn zone_ids(client: &impl GenericClient, names: &[String]) -> Result<Vec<(ZoneId, String)>, StoreError> {
-    let statement = client.prepare_cached("select zone_id, name from zone_ids($1::text[])").await?;
-    let rows = client.query(&statement, &[&names]).await?;
-    rows.iter().map(|row| Ok((row.try_get("zone_id")?, row.try_get("name")?))).collect()
 }
 
 /// What UpdateLead may change; `None`: as it is.

@@ -9,6 +9,7 @@ pub mod error;
 pub mod explain;
 pub mod facts;
 pub mod imports;
+pub mod intake;
 pub mod lead_filter;
 pub mod leads;
 pub mod leases;

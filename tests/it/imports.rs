@@ -266,3 +266,70 @@ async fn bad_rows_are_refused_row_by_row_and_the_good_ones_become_leads() {
     world.check().await;
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leads_are_in_the_order_in_which_their_chunks_were_sent() {
+    let mut world = World::start().await;
+    let campaign = world.draft(rules()).await;
+    let import_id = new_id();
+    let mut import = Import::open(&mut world, &campaign, &import_id).await;
+    // None waits for the one before it: chunks are read while others are written.
+    for seq in 1..=8 {
+        let first = usize::try_from(seq - 1).unwrap() * 300;
+        let (campaign_id, import_id) = (campaign.clone(), import_id.clone());
+        let leads = rows(first..first + 300);
+        let chunk = pb::ImportLeadsRequest { campaign_id, import_id, seq, leads, ..Default::default() };
+        import.chunks.send(chunk).await.unwrap();
+    }
+    for seq in 1..=8 {
+        let ack = import.acks.message().await.unwrap().unwrap();
+        assert_eq!((ack.seq, ack.through_seq, ack.created), (seq, seq, 300));
+    }
+    let turned =
+        "select count(*) from (select number < lag(number) over (order by lead_id) as back from lead) l where back";
+    assert_eq!(world.database.count(turned).await, 0);
+    world.check().await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lead_that_several_bring_at_once_comes_in_once_and_is_reported_to_the_others() {
+    let mut world = World::start().await;
+    let campaign = world.draft(rules()).await;
+    let mut bringing = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let mut client = world.campaigns.clone();
+        let request =
+            pb::CreateLeadsRequest { campaign_id: campaign.clone(), leads: rows(0..500), ..Default::default() };
+        bringing.spawn(async move { client.create_leads(request).await.unwrap().into_inner() });
+    }
+    let answers = bringing.join_all().await;
+    assert_eq!(answers.iter().map(|answer| answer.created).sum::<i32>(), 500);
+    let refused: Vec<_> = answers.iter().flat_map(|answer| &answer.refused).collect();
+    assert_eq!(refused.len(), 1500);
+    assert!(refused.iter().all(|row| row.code() == RefusedRowCode::Duplicate && !row.lead_id.is_empty()));
+    world.check().await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_chunk_asks_of_the_list_does_not_grow_with_it_even_where_the_statistics_are_old() {
+    let mut world = World::start().await;
+    // By them a campaign has one lead.
+    let others = "insert into lead (campaign_id, lead_id, number, created_at, updated_at, rank, external_id)
+                  select 1000 + n, gen_random_uuid(), 4930000000 + n, now(), now(), 1, 'of ' || n from generate_series(1, 1000) n;
+                  alter table lead set (autovacuum_enabled = off); analyze lead";
+    world.database.sql.batch_execute(others).await.unwrap();
+    let campaign = world.draft(rules()).await;
+    let keyed = |n: usize| pb::NewLead { external_id: format!("key {n}"), ..lead(n) };
+    let leads = (0..2000).map(keyed).collect();
+    let request = pb::CreateLeadsRequest { campaign_id: campaign, leads, ..Default::default() };
+    assert_eq!(world.campaigns.clone().create_leads(request).await.unwrap().into_inner().created, 2000);
+    let ask = "begin; select open_intake(max(campaign_id), array[12015550007, 1], array['key 8', 'new']) from campaign";
+    world.database.sql.batch_execute(ask).await.unwrap();
+    let read = "select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where relname = 'lead'";
+    assert_eq!(world.database.count(read).await, 2, "the number and the key that are there");
+    world.database.sql.batch_execute("commit; delete from lead where campaign_id > 1000").await.unwrap();
+    world.check().await;
+    world.stop().await;
+}

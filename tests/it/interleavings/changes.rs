@@ -22,7 +22,8 @@ use dialplane::{
         campaigns::{self, By, CampaignRow},
         changes::{self, Lifted, Placed, Revoked},
         imports,
-        leads::{self, LeadChange, LeadRow, NewLead},
+        intake::{self, NewLead},
+        leads::{self, LeadChange, LeadRow},
         leases::{self, ReportDetails},
         live_leases, number_rules,
         queue::waiting,
@@ -166,7 +167,7 @@ async fn import(db: &Object, stage: &Stage) -> Result<Answer, StoreError> {
     };
     // The second one is there already.
     let rows = [row(stage.lead(Who::Imported), Who::Imported), row(Uuid::now_v7(), Who::Queued)];
-    let leads = leads::insert(db, stage.one, &rows).await?.len();
+    let leads = intake::insert(db, stage.one, &rows).await?.len();
     Ok(Answer { leads, ..Answer::default() })
 }
 

@@ -15,7 +15,7 @@ use dialplane::{
     },
     store::{
         campaigns, changes,
-        leads::{self, NewLead},
+        intake::{self, NewLead},
         leases::{GrantItem, GrantVerdict, ReportDetails, Settlement},
         live_leases::LeaseContext,
         permits::{BeginItem, BeginVerdict},
@@ -307,7 +307,7 @@ impl Builder {
                 variables: Default::default(),
             })
             .collect();
-        leads::insert(&self.line.store.client().await.unwrap(), campaign, &new).await.unwrap();
+        intake::insert(&self.line.store.client().await.unwrap(), campaign, &new).await.unwrap();
         if campaign == self.stage.one {
             self.stage.leads.extend(who.iter().copied().zip(new.iter().map(|lead| lead.id)));
         }

@@ -33,8 +33,8 @@ mutants: packages ## plant a bug at a time; the test that must notice it runs; o
 	scripts/mutants.sh $(ONLY)
 
 .PHONY: bench
-bench: packages ## how fast the engine is; QUICK=1: shorter, COSTS=1: WAL and buffers alone, PROFILE=1: which statements take the time
-	QUICK=$(QUICK) COSTS=$(COSTS) PROFILE=$(PROFILE) cargo bench $(LOCKED) --bench life
+bench: packages ## how fast the engine is; QUICK=1: shorter, LONG=1: ten million leads, ageing too, ONLY=lives,grants: these parts, PROFILE=1: statements
+	QUICK=$(QUICK) LONG=$(LONG) ONLY=$(ONLY) PROFILE=$(PROFILE) cargo bench $(LOCKED) --bench life
 
 .PHONY: check check-rust check-deps check-proto check-chart
 check: check-rust check-deps check-proto check-chart ## format, lints, docs, licenses, contract, chart

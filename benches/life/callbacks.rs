@@ -14,7 +14,7 @@ use super::{
     crew::{Crew, Shape},
     intake, lives,
     report::Report,
-    world::World,
+    world::{Postgres, World, on_stage},
 };
 
 /// From the last ScheduleCallback to the first instant.
@@ -24,9 +24,14 @@ const APART: TimeDelta = TimeDelta::milliseconds(137);
 /// After the last instant.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// Times them on an engine that has nothing else to do.
+pub async fn measure(postgres: &Postgres, scale: Scale, report: &mut Report) -> Fallible<()> {
+    on_stage(postgres, "callbacks", async |world| time(world, scale, report).await).await
+}
+
 /// Schedules callbacks one after another and takes each one's delay at the dialer. Both read this host's clock.
 #[allow(clippy::cast_precision_loss)]
-pub async fn measure(world: &mut World, scale: Scale, report: &mut Report) -> Fallible<()> {
+async fn time(world: &mut World, scale: Scale, report: &mut Report) -> Fallible<()> {
     let (campaign, _) = intake::fill(world, scale.callbacks).await?;
     let request =
         ListLeadsRequest { campaign_id: campaign.id.clone(), page_size: 1_000, ..ListLeadsRequest::default() };

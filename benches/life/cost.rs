@@ -47,11 +47,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const GONE_WITHIN: Duration = Duration::from_secs(15);
 
 /// Counters of the cluster and of one database.
-struct Counters {
+pub struct Counters {
     /// The end of the WAL.
-    lsn: String,
+    pub lsn: String,
     /// Buffers found or read, of tables and indexes.
-    buffers: i64,
+    pub buffers: i64,
 }
 
 /// WAL of a stretch.
@@ -70,9 +70,9 @@ pub async fn measure(postgres: &Postgres, scale: Scale, report: &mut Report) -> 
         println!("costs, round {round} of {}", scale.cost_rounds);
         for (all_rules, prefix) in [(true, "rules."), (false, "rules.off_")] {
             let database = format!("{}_{round}", prefix.replace('.', "_"));
-            sql.batch_execute(&format!("create database {database}")).await?;
+            postgres.create(&database, None).await?;
             lives_of(postgres, &database, all_rules, prefix, report).await?;
-            sql.batch_execute(&format!("drop database {database} with (force)")).await?;
+            postgres.drop(&database).await?;
         }
     }
     autovacuum(&sql, "alter system reset autovacuum").await?;
@@ -148,7 +148,7 @@ async fn live(postgres: &Postgres, database: &str, campaign: &intake::Campaign, 
 }
 
 /// The engine must have been stopped; its backends may still be ending.
-async fn counters(sql: &tokio_postgres::Client) -> Fallible<Counters> {
+pub async fn counters(sql: &tokio_postgres::Client) -> Fallible<Counters> {
     let others = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
     let deadline = Instant::now() + GONE_WITHIN;
     while sql.query_one(others, &[]).await?.try_get::<_, i64>(0)? > 0 {

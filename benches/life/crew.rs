@@ -34,10 +34,11 @@ impl Crew {
     /// Starts them on a campaign and waits until all sessions are open.
     pub async fn open(world: &World, campaign: &str, shape: &Shape) -> Fallible<Crew> {
         let mut crew = Crew { members: Vec::new() };
-        for _ in 0..shape.processes {
+        // Each process has its engine, by turns.
+        for server in world.servers().iter().cycle().take(shape.processes) {
             let numbers = [shape.sessions, shape.slots, shape.batch].map(|number| number.to_string());
             let mut child = Command::new(env::current_exe()?)
-                .args([ARGUMENT, &world.server, campaign])
+                .args([ARGUMENT, server, campaign])
                 .args(numbers)
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 
 use tokio::{process::Command, time::Instant};
 
-use super::{Fallible, Scale, report::Report, world::World};
+use super::{Fallible, report::Report, world::World};
 
 /// Leases and outcomes, nothing else: no queue, caps, permits, sessions, rules. Every change of a lead is HOT.
 const TABLES: &str = "
@@ -15,9 +15,12 @@ create table floor.lead (id bigint primary key, number bigint not null, state sm
     with (fillfactor = 75, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 create table floor.attempt (id bigint generated always as identity primary key, lead_id bigint not null,
     attempt_number smallint not null, begun_at timestamptz not null default now(), ended_at timestamptz, outcome smallint)
-    with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
-create table floor.indexed (like public.lead including all);
-create table floor.unindexed (like public.lead);";
+    with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);";
+
+const COPIES: &str = "
+create schema if not exists floor;
+create table if not exists floor.indexed (like public.lead including all);
+create table if not exists floor.unindexed (like public.lead);";
 
 /// The client names the leads: clients never meet, and nobody looks for work.
 const LEASE: &str = "\
@@ -48,19 +51,18 @@ pub struct Floor {
 }
 
 impl Floor {
-    /// Makes the tables and as many leads as a campaign has.
-    pub async fn fill(world: &World, scale: Scale) -> Fallible<Floor> {
+    /// Makes the tables and as many leads as the campaign beside it has.
+    pub async fn fill(world: &World, leads: usize, seconds: usize) -> Fallible<Floor> {
         let script = world.dir.join("floor.sql");
         fs::write(&script, format!("{LEASE}{OUTCOME}"))?;
         world.sql.batch_execute(TABLES).await?;
-        let leads = scale.leads;
         let fill = format!(
             "insert into floor.lead (id, number, variables) select g, 12010000000 + g,
                  jsonb_build_object('name', 'Lead ' || g, 'policy', 'P-' || g) from generate_series(1, {leads}) g"
         );
         world.sql.batch_execute(&fill).await?;
         world.sql.batch_execute("vacuum analyze floor.lead").await?;
-        Ok(Floor { script, leads, seconds: scale.floor_seconds })
+        Ok(Floor { script, leads, seconds })
     }
 
     /// Lease and outcome by hundreds, two clients.
@@ -96,22 +98,23 @@ impl Floor {
         let ended = world.number("select count(*) from floor.attempt where ended_at is not null").await?;
         Ok(ended as f64 / self.seconds as f64)
     }
+}
 
-    /// Rows per second of `\copy` of a campaign's leads: into a copy of the lead table with its constraints and indexes, and
-    /// into one without any.
-    #[allow(clippy::cast_precision_loss)]
-    pub async fn copy(&self, world: &World, campaign: i32, report: &mut Report) -> Fallible<()> {
-        let file = world.dir.join("leads.copy");
-        let file = file.display();
-        psql(world, &format!("\\copy (select * from lead where campaign_id = {campaign}) to '{file}'")).await?;
-        for (table, key) in [("indexed", "floor.copy_per_second"), ("unindexed", "floor.copy_unindexed_per_second")] {
-            let started = Instant::now();
-            psql(world, &format!("\\copy floor.{table} from '{file}'")).await?;
-            report.sample(key, self.leads as f64 / started.elapsed().as_secs_f64());
-            world.sql.batch_execute(&format!("truncate floor.{table}")).await?;
-        }
-        Ok(())
+/// Rows per second of `\copy` of a campaign's leads: into a copy of the lead table with its constraints and indexes, and
+/// into one without any.
+#[allow(clippy::cast_precision_loss)]
+pub async fn copy(world: &World, campaign: i32, leads: usize, report: &mut Report) -> Fallible<()> {
+    world.sql.batch_execute(COPIES).await?;
+    let file = world.dir.join("leads.copy");
+    let file = file.display();
+    psql(world, &format!("\\copy (select * from lead where campaign_id = {campaign}) to '{file}'")).await?;
+    for (table, key) in [("indexed", "floor.copy_per_second"), ("unindexed", "floor.copy_unindexed_per_second")] {
+        let started = Instant::now();
+        psql(world, &format!("\\copy floor.{table} from '{file}'")).await?;
+        report.sample(key, leads as f64 / started.elapsed().as_secs_f64());
+        world.sql.batch_execute(&format!("truncate floor.{table}")).await?;
     }
+    Ok(())
 }
 
 async fn psql(world: &World, command: &str) -> Fallible<()> {

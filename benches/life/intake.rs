@@ -5,7 +5,11 @@ use tokio::{sync::mpsc, time::Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use uuid::Uuid;
 
-use super::{Fallible, report::Report, world::World};
+use super::{
+    Fallible, Scale, floor,
+    report::Report,
+    world::{Postgres, World, on_stage},
+};
 
 /// Rows of a chunk, and chunks under way at once.
 const CHUNK_ROWS: usize = 2_000;
@@ -19,11 +23,19 @@ pub struct Campaign {
     pub key: i32,
 }
 
-/// A campaign with leads, and how many came in per second.
-pub async fn measure(world: &mut World, leads: usize, report: &mut Report) -> Fallible<Campaign> {
-    let (campaign, per_second) = fill(world, leads).await?;
-    report.sample("import.rows_per_second", per_second);
-    Ok(campaign)
+/// Imports by ImportLeads, beside `\copy` of the same leads.
+pub async fn measure(postgres: &Postgres, scale: Scale, report: &mut Report) -> Fallible<()> {
+    on_stage(postgres, "intake", async |world| {
+        for _ in 0..scale.rounds {
+            let (campaign, per_second) = fill(world, scale.imported).await?;
+            report.sample("import.rows_per_second", per_second);
+            floor::copy(world, campaign.key, scale.imported, report).await?;
+        }
+        report.ratio("import.ratio", "import.rows_per_second", "floor.copy_per_second");
+        report.ratio("import.unindexed_ratio", "import.rows_per_second", "floor.copy_unindexed_per_second");
+        Ok(())
+    })
+    .await
 }
 
 /// Creates a campaign with the world's rules and imports leads.
@@ -66,7 +78,8 @@ pub async fn fill(world: &mut World, leads: usize) -> Fallible<(Campaign, f64)> 
     Ok((campaign, per_second))
 }
 
-async fn create(world: &mut World) -> Fallible<Campaign> {
+/// Creates a campaign with the world's rules.
+pub async fn create(world: &mut World) -> Fallible<Campaign> {
     let rules = Some(world.rules.clone());
     let request = CreateCampaignRequest { name: "Bench".into(), rules, request_id: String::new() };
     let campaign = world.campaigns.create_campaign(request).await?.into_inner().campaign.unwrap_or_default();

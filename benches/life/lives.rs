@@ -1,73 +1,163 @@
-//! Whole lives of leads: queued, granted, received, begun, outcome; and what an operator asks of a list that has lived.
+//! Whole lives of leads per second: queued, granted, received, begun, outcome. Only a part of a long list lives: lives are
+//! counted in the database between two instants in the middle of a run, so neither its start nor its end counts.
 
 use std::time::Duration;
 
-use dialplane::pb::{GetCampaignStatsRequest, PauseCampaignRequest, ResetCampaignRequest, StartCampaignRequest};
+use dialplane::pb::{
+    GetCampaignStatsRequest, GetCampaignStatsResponse, LeadState, PauseCampaignRequest, StartCampaignRequest,
+};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Fallible,
+    Fallible, Scale, cost,
     crew::{Crew, Shape},
+    floor::Floor,
     intake::Campaign,
+    lists, profile,
     report::Report,
-    world::{World, cpu_ms, cpu_ms_of_family},
+    world::{Postgres, World, cpu_ms_of_family},
 };
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(300);
-const STATS_CALLS: usize = 20;
+const WARM_UP: Duration = Duration::from_secs(1);
+/// Of the floor beside lives one at a time, where the size of the table says nothing.
+const SINGLE_FLOOR_LEADS: usize = 100_000;
 
 /// Eight dialers of 500 slots, up to 500 leases a call.
 pub const IN_BATCHES: Shape = Shape { processes: 8, sessions: 1, slots: 500, batch: 500 };
 /// Sixty-four dialers that hold one call at a time, one unary call per step.
 pub const ONE_AT_A_TIME: Shape = Shape { processes: 4, sessions: 16, slots: 1, batch: 1 };
 
-/// Lives in batches.
-pub async fn in_batches(world: &mut World, campaign: &Campaign, report: &mut Report) -> Fallible<()> {
-    live(world, campaign, &IN_BATCHES, "life", "per_second", report).await
+/// What happened in a window.
+pub struct Window {
+    /// Outcomes accepted per second.
+    pub per_second: f64,
+    /// WAL per life, page images and all.
+    pub wal_bytes: f64,
+    /// Processor time of dialers, engines, PostgreSQL per life, in microseconds.
+    pub cpu_us: [f64; 3],
 }
 
-/// Lives one at a time.
-pub async fn one_at_a_time(world: &mut World, campaign: &Campaign, report: &mut Report) -> Fallible<()> {
-    live(world, campaign, &ONE_AT_A_TIME, "life", "single_per_second", report).await?;
-    pause(world, campaign).await
+/// Lives in batches, beside the floors.
+pub async fn measure(postgres: &Postgres, scale: Scale, report: &mut Report) -> Fallible<()> {
+    lists::with_list(postgres, "lives", scale.leads, async |world, campaign| {
+        let floor = Floor::fill(world, scale.leads, scale.floor_seconds).await?;
+        for round in 1..=scale.rounds {
+            println!("round {round} of {}", scale.rounds);
+            floor.batches(world, report).await?;
+            beside(world, campaign, &IN_BATCHES, scale, "", report).await?;
+        }
+        report.ratio("life.reference_ratio", "life.per_second", "floor.reference_per_second");
+        counts(world, campaign, report).await?;
+        lists::verify(world).await
+    })
+    .await
 }
 
-#[allow(clippy::cast_precision_loss)]
-async fn live(
+/// Lives one at a time, beside the floor.
+pub async fn measure_single(postgres: &Postgres, scale: Scale, report: &mut Report) -> Fallible<()> {
+    lists::with_list(postgres, "single", scale.leads, async |world, campaign| {
+        let floor = Floor::fill(world, SINGLE_FLOOR_LEADS, scale.floor_seconds).await?;
+        for round in 1..=scale.rounds {
+            println!("round {round} of {}", scale.rounds);
+            floor.single(world, report).await?;
+            beside(world, campaign, &ONE_AT_A_TIME, scale, "single_", report).await?;
+        }
+        report.ratio("life.single_ratio", "life.single_per_second", "floor.single_per_second");
+        lists::verify(world).await
+    })
+    .await
+}
+
+async fn beside(
     world: &mut World,
     campaign: &Campaign,
     shape: &Shape,
-    area: &str,
-    key: &str,
+    scale: Scale,
+    how: &str,
     report: &mut Report,
 ) -> Fallible<()> {
-    let crew = Crew::open(world, &campaign.id, shape).await?;
-    let wal = "select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint";
-    let wal_before = world.number(wal).await?;
-    let used =
-        |crew: &Crew, world: &World| [crew.cpu_ms(), cpu_ms(world.engine_pid()), cpu_ms_of_family(world.postgres_pid)];
-    let used_before = used(&crew, world);
-    let seconds = start_and_wait(world, campaign).await?;
-    let used_after = used(&crew, world);
-    let wal_after = world.number(wal).await?;
-    let tally = crew.close().await?;
-    let lives = tally.lives.max(1) as f64;
-    let prefix = key.trim_end_matches("per_second");
-    report.sample(&format!("{area}.{key}"), lives / seconds);
-    report.sample(&format!("{area}.{prefix}wal_bytes"), (wal_after - wal_before) as f64 / lives);
-    for (who, (before, after)) in ["dialers", "engine", "postgres"].iter().zip(used_before.iter().zip(used_after)) {
-        report.sample(&format!("{area}.{prefix}{who}_cpu_us"), (after - before) * 1_000.0 / lives);
+    profile::reset(world).await?;
+    let Window { per_second, wal_bytes, cpu_us } = window(world, campaign, shape, scale.window).await?;
+    profile::show(world).await?;
+    report.sample(&format!("life.{how}per_second"), per_second);
+    report.sample(&format!("life.{how}wal_bytes"), wal_bytes);
+    for (who, cpu_us) in ["dialers", "engine", "postgres"].iter().zip(cpu_us) {
+        report.sample(&format!("life.{how}{who}_cpu_us"), cpu_us);
     }
-    println!("  {area}.{key}: {tally}, in {seconds:.2} s");
+    Ok(())
+}
+
+/// Lets a campaign live for a while, and pauses it.
+#[allow(clippy::cast_precision_loss)]
+pub async fn window(world: &mut World, campaign: &Campaign, shape: &Shape, lasts: Duration) -> Fallible<Window> {
+    let wal = "select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint";
+    let crew = Crew::open(world, &campaign.id, shape).await?;
+    start(world, campaign).await?;
+    sleep(WARM_UP).await;
+    let used =
+        |crew: &Crew, world: &World| [crew.cpu_ms(), world.engine_cpu_ms(), cpu_ms_of_family(world.postgres_pid)];
+    let before = (lived(world, campaign).await?, world.number(wal).await?, used(&crew, world));
+    sleep(lasts).await;
+    let after = (lived(world, campaign).await?, world.number(wal).await?, used(&crew, world));
+    let left = stats(world, campaign).await?;
+    pause(world, campaign).await?;
+    let tally = crew.close().await?;
+    if count(&left, LeadState::Eligible) == 0 {
+        return Err("the list ran out in the window".into());
+    }
+    let lives = (after.0.0 - before.0.0).max(1) as f64;
+    let window = Window {
+        per_second: lives / (after.0.1 - before.0.1).as_secs_f64(),
+        wal_bytes: (after.1 - before.1) as f64 / lives,
+        cpu_us: std::array::from_fn(|who| (after.2[who] - before.2[who]) * 1_000.0 / lives),
+    };
+    println!("  {:.0} lives per second; {tally}", window.per_second);
+    Ok(window)
+}
+
+/// Attempts so far, and when that was.
+async fn lived(world: &mut World, campaign: &Campaign) -> Fallible<(i64, Instant)> {
+    let asked = Instant::now();
+    let stats = stats(world, campaign).await?;
+    Ok((stats.attempts, asked + asked.elapsed() / 2))
+}
+
+/// What is counted per life, exact once the engine is gone; it is gone then.
+#[allow(clippy::cast_precision_loss)]
+async fn counts(world: &mut World, campaign: &Campaign, report: &mut Report) -> Fallible<()> {
+    let lives = stats(world, campaign).await?.attempts.max(1) as f64;
+    world.stop_engines().await;
+    report.sample("life.buffers", cost::counters(&world.sql).await?.buffers as f64 / lives);
+    let hot = "select (sum(n_tup_hot_upd) / greatest(sum(n_tup_upd), 1))::float8 from pg_stat_user_tables
+        where schemaname = 'public'";
+    report.sample("life.hot_share", world.sql.query_one(hot, &[]).await?.try_get(0)?);
+    Ok(())
+}
+
+/// The campaign's counts.
+pub async fn stats(world: &mut World, campaign: &Campaign) -> Fallible<GetCampaignStatsResponse> {
+    let request = GetCampaignStatsRequest { campaign_id: campaign.id.clone() };
+    Ok(world.campaigns.get_campaign_stats(request).await?.into_inner())
+}
+
+/// Leads in a state.
+pub fn count(stats: &GetCampaignStatsResponse, state: LeadState) -> i64 {
+    stats.counts.iter().filter(|row| row.state() == state).map(|row| row.leads).sum()
+}
+
+/// Starts a campaign.
+pub async fn start(world: &mut World, campaign: &Campaign) -> Fallible<()> {
+    let request = StartCampaignRequest { campaign_id: campaign.id.clone(), ..StartCampaignRequest::default() };
+    world.campaigns.start_campaign(request).await?;
     Ok(())
 }
 
 /// Starts a campaign; how many seconds it then took until no lead of it was left to call.
 pub async fn start_and_wait(world: &mut World, campaign: &Campaign) -> Fallible<f64> {
     let started = Instant::now();
-    let request = StartCampaignRequest { campaign_id: campaign.id.clone(), ..StartCampaignRequest::default() };
-    world.campaigns.start_campaign(request).await?;
+    start(world, campaign).await?;
     // By a look at one row, so that looking costs the engine nothing.
     let open = format!("select (eligible + ready + dialing)::bigint from gauge where campaign_id = {}", campaign.key);
     while world.number(&open).await? > 0 {
@@ -77,26 +167,6 @@ pub async fn start_and_wait(world: &mut World, campaign: &Campaign) -> Fallible<
         sleep(LOOK_EVERY).await;
     }
     Ok(started.elapsed().as_secs_f64())
-}
-
-/// Statistics and the reset of a list that has lived; then it is out of the way. Speed that loses count is no speed: every
-/// lead must be in one place, and the gauges must be counts.
-pub async fn after(world: &mut World, campaign: &Campaign, report: &mut Report) -> Fallible<()> {
-    let violations = world.number("select count(*) from invariant_violation").await?;
-    if violations > 0 {
-        return Err(format!("{violations} invariants are violated").into());
-    }
-    for _ in 0..STATS_CALLS {
-        let started = Instant::now();
-        let request = GetCampaignStatsRequest { campaign_id: campaign.id.clone() };
-        world.campaigns.get_campaign_stats(request).await?;
-        report.sample("stats.ms", started.elapsed().as_secs_f64() * 1_000.0);
-    }
-    let started = Instant::now();
-    let request = ResetCampaignRequest { campaign_id: campaign.id.clone(), ..ResetCampaignRequest::default() };
-    world.campaigns.reset_campaign(request).await?;
-    report.sample("reset.ms", started.elapsed().as_secs_f64() * 1_000.0);
-    pause(world, campaign).await
 }
 
 /// Pauses a campaign.

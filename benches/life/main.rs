@@ -2,9 +2,9 @@
 //! gRPC clients in processes of their own, all caps, permits and history on; and in the same run, on the same cluster,
 //! the floor: what PostgreSQL could do at most. Prints a table, writes `target/bench/report.json`. Asserts no times.
 //!
-//! `world` starts things, `rules` says what it keeps, `dialer` is the dialers' process, `crew` runs them, `cost` counts what
-//! a life costs the database, `intake`, `lives` and `callbacks` time the engine, `floor` times PostgreSQL, `profile` says
-//! where time went, `report` says it all.
+//! The run has parts, each on a stage of its own (`world`: a database and an engine; `lists`: one with a long list). A part
+//! that fails is told, the others go on. `rules` says what the engine keeps, `dialer` is the dialers' process, `crew` runs
+//! them, `floor` times PostgreSQL, `profile` says where time went, `report` says it all.
 
 mod callbacks;
 mod cost;
@@ -12,58 +12,76 @@ mod crew;
 mod dialer;
 mod floor;
 mod intake;
+mod lists;
 mod lives;
 mod profile;
 mod report;
 mod rules;
 mod world;
 
-use std::{env, error::Error, process::ExitCode};
+use std::{env, error::Error, process::ExitCode, time::Duration};
 
 use report::Report;
-use world::World;
+use tokio::time::Instant;
+use world::Postgres;
 
-/// Whatever goes wrong ends the run.
+/// Whatever goes wrong ends its part.
 type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Where the engine is timed.
+/// The cluster's own database, where nothing is timed.
 const DATABASE: &str = "dialplane";
 
 /// How much is measured.
 #[derive(Clone, Copy)]
 pub struct Scale {
-    /// Leads of one run of whole lives in batches.
-    leads: usize,
-    /// Leads of one run of whole lives one at a time.
-    single_leads: usize,
+    /// Within three minutes, without peers, at a million leads where it would be ten.
+    pub quick: bool,
+    /// With what takes minutes each: ten million leads, ageing.
+    pub long: bool,
+    /// Leads of the list of which a part lives.
+    pub leads: usize,
+    /// How long lives are counted.
+    pub window: Duration,
     /// How long pgbench runs.
-    floor_seconds: usize,
+    pub floor_seconds: usize,
+    /// Leads of one import.
+    pub imported: usize,
+    /// Leads of one run of whole lives one at a time.
+    pub single_leads: usize,
     /// Callbacks timed.
-    callbacks: usize,
+    pub callbacks: usize,
     /// Runs of each, interleaved; the median counts.
-    rounds: usize,
+    pub rounds: usize,
     /// Runs of the counted lives; they differ little.
-    cost_rounds: usize,
-    /// Counted lives and nothing else.
-    costs_only: bool,
+    pub cost_rounds: usize,
 }
 
 impl Scale {
     fn from_environment() -> Scale {
-        let costs_only = set("COSTS");
-        let full = Scale {
-            leads: 100_000,
+        let normal = Scale {
+            quick: set("QUICK"),
+            long: set("LONG"),
+            leads: 1_000_000,
+            window: Duration::from_secs(3),
+            floor_seconds: 4,
+            imported: 100_000,
             single_leads: 30_000,
-            floor_seconds: 5,
-            callbacks: 50,
-            rounds: 3,
+            callbacks: 500,
+            rounds: 5,
             cost_rounds: 3,
-            costs_only,
         };
-        if set("QUICK") {
-            Scale { leads: 30_000, single_leads: 10_000, floor_seconds: 3, cost_rounds: 1, ..full }
-        } else {
-            full
+        if !normal.quick {
+            return normal;
+        }
+        Scale {
+            window: Duration::from_secs(2),
+            floor_seconds: 2,
+            imported: 30_000,
+            single_leads: 6_000,
+            callbacks: 60,
+            rounds: 3,
+            cost_rounds: 1,
+            ..normal
         }
     }
 }
@@ -71,6 +89,39 @@ impl Scale {
 /// Whether an option is given.
 pub fn set(name: &str) -> bool {
     env::var(name).is_ok_and(|value| !value.is_empty() && value != "0")
+}
+
+/// Whether a part is to run: all do, or those that ONLY names.
+pub fn wants(name: &str) -> bool {
+    let only = env::var("ONLY").unwrap_or_default();
+    only.is_empty() || only.split(',').any(|one| one.trim() == name)
+}
+
+/// The parts of a run.
+#[derive(Default)]
+struct Parts {
+    failed: Vec<&'static str>,
+}
+
+impl Parts {
+    /// Plays a part if it is wanted. The others do not care how it ends.
+    async fn play(&mut self, name: &'static str, part: impl Future<Output = Fallible<()>>) {
+        if !wants(name) {
+            return;
+        }
+        println!("== {name}");
+        let started = Instant::now();
+        let done = Box::pin(part).await;
+        println!("   {name}: {:.0} s", started.elapsed().as_secs_f64());
+        if let Err(error) = done {
+            eprintln!("bench: {name}: {error}");
+            self.failed.push(name);
+        }
+    }
+
+    fn finish(self) -> Fallible<()> {
+        if self.failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", self.failed.join(", ")).into()) }
+    }
 }
 
 fn main() -> ExitCode {
@@ -96,46 +147,22 @@ fn run(runtime: &tokio::runtime::Runtime) -> Fallible<()> {
     let scale = Scale::from_environment();
     // Started and stopped outside of the runtime: both block.
     let postgres = world::start_postgres()?;
-    let measured = runtime.block_on(async {
+    let played = runtime.block_on(async {
         let mut report = Report::new(&postgres.connect(DATABASE).await?).await?;
-        cost::measure(&postgres, scale, &mut report).await?;
-        if scale.costs_only {
-            return Ok(report);
-        }
-        let mut world = World::start(&postgres, DATABASE).await?;
-        let measured = measure(&mut world, scale, &mut report).await;
-        if measured.is_err() {
-            world.show_log();
-        }
-        world.stop().await;
-        measured.map(|()| report)
+        let parts = play(&postgres, scale, &mut report).await;
+        report.finish()?;
+        parts.finish()
     });
     postgres.stop()?;
-    measured?.finish()
+    played
 }
 
-async fn measure(world: &mut World, scale: Scale, report: &mut Report) -> Fallible<()> {
-    rules::all_rules_but_turns(world).await?;
-    callbacks::measure(world, scale, report).await?;
-    let floor = floor::Floor::fill(world, scale).await?;
-    for round in 1..=scale.rounds {
-        println!("round {round} of {}", scale.rounds);
-        let campaign = intake::measure(world, scale.leads, report).await?;
-        floor.copy(world, campaign.key, report).await?;
-        floor.batches(world, report).await?;
-        profile::reset(world).await?;
-        lives::in_batches(world, &campaign, report).await?;
-        profile::show(world).await?;
-        lives::after(world, &campaign, report).await?;
-        floor.single(world, report).await?;
-        let campaign = intake::fill(world, scale.single_leads).await?.0;
-        profile::reset(world).await?;
-        lives::one_at_a_time(world, &campaign, report).await?;
-        profile::show(world).await?;
-    }
-    report.ratio("life.reference_ratio", "life.per_second", "floor.reference_per_second");
-    report.ratio("life.single_ratio", "life.single_per_second", "floor.single_per_second");
-    report.ratio("import.ratio", "import.rows_per_second", "floor.copy_per_second");
-    report.ratio("import.unindexed_ratio", "import.rows_per_second", "floor.copy_unindexed_per_second");
-    Ok(())
+async fn play(postgres: &Postgres, scale: Scale, report: &mut Report) -> Parts {
+    let mut parts = Parts::default();
+    parts.play("costs", cost::measure(postgres, scale, report)).await;
+    parts.play("callbacks", callbacks::measure(postgres, scale, report)).await;
+    parts.play("intake", intake::measure(postgres, scale, report)).await;
+    parts.play("lives", lives::measure(postgres, scale, report)).await;
+    parts.play("single", lives::measure_single(postgres, scale, report)).await;
+    parts
 }

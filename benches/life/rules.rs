@@ -100,7 +100,9 @@ fn span(seconds: i64) -> Option<Duration> {
 /// Sets the engine's; the campaign's hold for campaigns created from now on.
 async fn set(world: &mut World, settings: SchedulerSettings, rules: CampaignRules) -> Fallible<()> {
     let request = UpdateSchedulerSettingsRequest { settings: Some(settings), request_id: String::new() };
-    SchedulerServiceClient::new(connect(&world.server).await?).update_scheduler_settings(request).await?;
+    SchedulerServiceClient::new(connect(world.servers().first().ok_or("no engine")?).await?)
+        .update_scheduler_settings(request)
+        .await?;
     world.rules = rules;
     Ok(())
 }

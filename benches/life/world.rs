@@ -22,7 +22,7 @@ use tokio::{
 };
 use tonic::transport::{Channel, Endpoint};
 
-use super::{Fallible, profile};
+use super::{Fallible, profile, rules};
 
 const START_WITHIN: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_secs(15);
@@ -55,6 +55,43 @@ impl Postgres {
         self.server.bin_dir()
     }
 
+    /// A new database, empty or a copy of one that nobody uses.
+    pub async fn create(&self, database: &str, template: Option<&str>) -> Fallible<()> {
+        let sql = self.connect(super::DATABASE).await?;
+        let version: String = sql.query_one("show server_version_num", &[]).await?.try_get(0)?;
+        // By files where there is a choice: through the WAL it takes much longer.
+        let how = match template {
+            Some(template) if version.as_str() >= "150000" => format!("template {template} strategy file_copy"),
+            Some(template) => format!("template {template}"),
+            None => String::new(),
+        };
+        Ok(sql.batch_execute(&format!("create database {database} {how}")).await?)
+    }
+
+    /// Whether it has a database.
+    pub async fn has(&self, database: &str) -> Fallible<bool> {
+        let sql = self.connect(super::DATABASE).await?;
+        Ok(sql.query_opt("select from pg_database where datname = $1", &[&database]).await?.is_some())
+    }
+
+    /// Renames a database, once those who are leaving it have left.
+    pub async fn rename(&self, database: &str, name: &str) -> Fallible<()> {
+        let sql = self.connect(super::DATABASE).await?;
+        let deadline = Instant::now() + STOP_WITHIN;
+        loop {
+            match sql.batch_execute(&format!("alter database {database} rename to {name}")).await {
+                Err(_) if Instant::now() < deadline => sleep(Duration::from_millis(50)).await,
+                done => return Ok(done?),
+            }
+        }
+    }
+
+    /// Drops a database, whoever uses it.
+    pub async fn drop(&self, database: &str) -> Fallible<()> {
+        let sql = self.connect(super::DATABASE).await?;
+        Ok(sql.batch_execute(&format!("drop database if exists {database} with (force)")).await?)
+    }
+
     /// Stops it and removes its files.
     pub fn stop(self) -> Fallible<()> {
         self.server.stop()?;
@@ -63,14 +100,51 @@ impl Postgres {
     }
 }
 
+/// Plays on a stage of its own: an empty database, an engine, all rules on but turns. Afterwards both are gone.
+pub async fn on_stage(
+    postgres: &Postgres,
+    database: &str,
+    play: impl AsyncFnOnce(&mut World) -> Fallible<()>,
+) -> Fallible<()> {
+    postgres.create(database, None).await?;
+    on(postgres, database, play).await
+}
+
+/// The same on a database that is there; it goes, too.
+pub async fn on(
+    postgres: &Postgres,
+    database: &str,
+    play: impl AsyncFnOnce(&mut World) -> Fallible<()>,
+) -> Fallible<()> {
+    let played = on_kept(postgres, database, play).await;
+    postgres.drop(database).await?;
+    played
+}
+
+/// The same, and the database stays, with nobody in it.
+pub async fn on_kept(
+    postgres: &Postgres,
+    database: &str,
+    play: impl AsyncFnOnce(&mut World) -> Fallible<()>,
+) -> Fallible<()> {
+    let mut world = World::start(postgres, database).await?;
+    let played = match rules::all_rules_but_turns(&mut world).await {
+        Ok(()) => Box::pin(play(&mut world)).await,
+        Err(error) => Err(error),
+    };
+    if played.is_err() {
+        world.show_log();
+    }
+    world.stop().await;
+    played
+}
+
 /// Everything that runs.
 pub struct World {
     /// A connection of our own, for what is not the engine's.
     pub sql: tokio_postgres::Client,
     /// The engine's campaigns.
     pub campaigns: CampaignServiceClient<Channel>,
-    /// The engine's address.
-    pub server: String,
     /// The database, for libpq.
     pub database: String,
     /// Where pgbench and psql are.
@@ -81,47 +155,59 @@ pub struct World {
     pub dir: PathBuf,
     /// The postmaster.
     pub postgres_pid: u32,
-    engine: Child,
+    engines: Vec<Engine>,
+}
+
+/// The real program.
+struct Engine {
+    process: Child,
+    address: String,
 }
 
 impl World {
-    /// Starts the engine on a database and a free port and waits until it serves.
+    /// Starts an engine on a database and waits until it serves.
     pub async fn start(postgres: &Postgres, database: &str) -> Fallible<World> {
         let sql = postgres.connect(database).await?;
         let database = postgres.server.connection_string(database);
-        let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
-        let log = File::create(postgres.dir.join("engine.log"))?;
-        let engine = Command::new(env!("CARGO_BIN_EXE_dialplane"))
-            .args(["serve", "--stop-with-stdin", "--listen", &address.to_string()])
-            .env("DATABASE_URL", &database)
-            .env_remove("DIALPLANE_EMBEDDED")
-            .stdin(Stdio::piped())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()?;
-        let server = format!("http://{address}");
-        let channel = connect(&server).await?;
+        let engine = Engine::start(&database, File::create(postgres.dir.join("engine.log"))?)?;
+        let channel = engine.serving().await?;
         let world = World {
             sql,
-            campaigns: CampaignServiceClient::new(channel.clone()),
-            server,
+            campaigns: CampaignServiceClient::new(channel),
             rules: CampaignRules::default(),
             database,
             bin_dir: postgres.bin_dir().to_owned(),
             dir: postgres.dir.clone(),
             postgres_pid: postgres.server.pid(),
-            engine,
+            engines: vec![engine],
         };
-        let mut scheduler = SchedulerServiceClient::new(channel);
-        scheduler.get_server_info(GetServerInfoRequest {}).await?;
         profile::prepare(&world).await?;
         Ok(world)
     }
 
-    /// The engine's process.
-    pub fn engine_pid(&self) -> u32 {
-        self.engine.id().unwrap_or(0)
+    /// Starts one more engine on the same database.
+    pub async fn add_engine(&mut self) -> Fallible<()> {
+        let engine = Engine::start(&self.database, File::options().append(true).open(self.dir.join("engine.log"))?)?;
+        engine.serving().await?;
+        self.engines.push(engine);
+        Ok(())
+    }
+
+    /// Stops the engine that came last.
+    pub async fn drop_engine(&mut self) {
+        if let Some(engine) = self.engines.pop() {
+            engine.stop().await;
+        }
+    }
+
+    /// Where the engines are.
+    pub fn servers(&self) -> Vec<&str> {
+        self.engines.iter().map(|engine| engine.address.as_str()).collect()
+    }
+
+    /// Processor time of the engines, in milliseconds.
+    pub fn engine_cpu_ms(&self) -> f64 {
+        self.engines.iter().filter_map(|engine| engine.process.id()).map(cpu_ms).sum()
     }
 
     /// One number of the database.
@@ -136,11 +222,44 @@ impl World {
         eprintln!("--- the engine's log\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
     }
 
-    /// Stops the engine in good order.
+    /// Stops the engines in good order.
     pub async fn stop(mut self) {
-        drop(self.engine.stdin.take());
-        if tokio::time::timeout(STOP_WITHIN, self.engine.wait()).await.is_err() {
-            let _ = self.engine.kill().await;
+        self.stop_engines().await;
+    }
+
+    /// Stops them and stays.
+    pub async fn stop_engines(&mut self) {
+        while !self.engines.is_empty() {
+            self.drop_engine().await;
+        }
+    }
+}
+
+impl Engine {
+    fn start(database: &str, log: File) -> Fallible<Engine> {
+        let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+        let process = Command::new(env!("CARGO_BIN_EXE_dialplane"))
+            .args(["serve", "--stop-with-stdin", "--listen", &address.to_string()])
+            .env("DATABASE_URL", database)
+            .env_remove("DIALPLANE_EMBEDDED")
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()?;
+        Ok(Engine { process, address: format!("http://{address}") })
+    }
+
+    async fn serving(&self) -> Fallible<Channel> {
+        let channel = connect(&self.address).await?;
+        SchedulerServiceClient::new(channel.clone()).get_server_info(GetServerInfoRequest {}).await?;
+        Ok(channel)
+    }
+
+    async fn stop(mut self) {
+        drop(self.process.stdin.take());
+        if tokio::time::timeout(STOP_WITHIN, self.process.wait()).await.is_err() {
+            let _ = self.process.kill().await;
         }
     }
 }

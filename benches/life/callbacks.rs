@@ -13,14 +13,14 @@ use super::{
     Fallible, Scale,
     crew::{Crew, Shape},
     intake, lives,
-    report::Report,
+    report::{Report, percentile},
     world::{Postgres, World, on_stage},
 };
 
 /// From the last ScheduleCallback to the first instant.
 const LEAD_TIME: TimeDelta = TimeDelta::seconds(2);
 /// Between two instants: no multiple of any period of the engine.
-const APART: TimeDelta = TimeDelta::milliseconds(137);
+const APART: TimeDelta = TimeDelta::milliseconds(67);
 /// After the last instant.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -53,19 +53,17 @@ async fn time(world: &mut World, scale: Scale, report: &mut Report) -> Fallible<
         world.campaigns.schedule_callback(request).await?;
         at += APART;
     }
-    let shape = Shape { processes: 1, sessions: 1, slots: 10, batch: 10 };
+    let shape = Shape { slots: 10, batch: 10, ..Shape::PLAIN };
     let crew = Crew::open(world, &campaign.id, &shape).await?;
     let request = StartCampaignRequest { campaign_id: campaign.id.clone(), ..StartCampaignRequest::default() };
     world.campaigns.start_campaign(request).await?;
     sleep((at - system()).to_std().unwrap_or_default() + GRACE).await;
     let tally = crew.close().await?;
     let mut delays: Vec<f64> = tally.callback_us.iter().map(|us| *us as f64 / 1_000.0).collect();
-    delays.sort_unstable_by(f64::total_cmp);
     if delays.len() != scale.callbacks {
         return Err(format!("{} of {} callbacks came", delays.len(), scale.callbacks).into());
     }
-    let at_percent = |percent: usize| delays[(delays.len() * percent / 100).min(delays.len() - 1)];
-    report.sample("latency.callback_ms.p50", at_percent(50));
-    report.sample("latency.callback_ms.p99", at_percent(99));
+    report.sample("latency.callback_ms.p50", percentile(&mut delays, 50.0));
+    report.sample("latency.callback_ms.p99", percentile(&mut delays, 99.0));
     lives::pause(world, &campaign).await
 }

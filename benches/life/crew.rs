@@ -2,6 +2,7 @@
 
 use std::{env, process::Stdio};
 
+use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
     process::{Child, ChildStdout, Command},
@@ -9,11 +10,12 @@ use tokio::{
 
 use super::{
     Fallible,
-    dialer::{ARGUMENT, OPEN, Tally},
+    dialer::{ARGUMENT, OPEN, Order, Tally},
     world::{World, cpu_ms},
 };
 
 /// How the dialers are.
+#[derive(Clone, Copy, Serialize, Deserialize)]
 pub struct Shape {
     /// Processes.
     pub processes: usize,
@@ -23,6 +25,15 @@ pub struct Shape {
     pub slots: usize,
     /// Leases per unary call at the most.
     pub batch: usize,
+    /// Connections of each process; 0: one per dialer.
+    pub channels: usize,
+    /// How long a call lasts on average; 0: no time.
+    pub call_ms: u64,
+}
+
+impl Shape {
+    /// One dialer of one slot with calls that take no time.
+    pub const PLAIN: Shape = Shape { processes: 1, sessions: 1, slots: 1, batch: 1, channels: 0, call_ms: 0 };
 }
 
 /// Dialers whose sessions are open.
@@ -36,10 +47,9 @@ impl Crew {
         let mut crew = Crew { members: Vec::new() };
         // Each process has its engine, by turns.
         for server in world.servers().iter().cycle().take(shape.processes) {
-            let numbers = [shape.sessions, shape.slots, shape.batch].map(|number| number.to_string());
+            let order = Order { server: (*server).to_owned(), campaign: campaign.to_owned(), shape: *shape };
             let mut child = Command::new(env::current_exe()?)
-                .args([ARGUMENT, server, campaign])
-                .args(numbers)
+                .args([ARGUMENT, &serde_json::to_string(&order)?])
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .kill_on_drop(true)
@@ -76,6 +86,7 @@ impl Crew {
             all.begins += one.begins;
             all.reports += one.reports;
             all.callback_us.extend(one.callback_us);
+            all.grants_us.extend(one.grants_us);
             child.wait().await?;
         }
         Ok(all)

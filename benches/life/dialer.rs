@@ -1,5 +1,5 @@
-//! The process of some dialers: what a dialer in any language does, as fast as it can. A call takes no time here, so that
-//! nothing but the engine is measured.
+//! The process of some dialers: what a dialer in any language does, as fast as it can. A call takes no time, so that nothing
+//! but the engine is measured, or lasts for a while, so that dialers are full and the engine is asked at a pace.
 
 use std::{
     collections::VecDeque,
@@ -14,15 +14,18 @@ use std::{
 use dialplane::{
     clock::system,
     pb::{
-        BeginCallsRequest, BeginVerdict, Heartbeat, Lease, LeaseCallsRequest, LeaseCallsResponse, Open, Outcome,
-        OutcomeReport, Received, ReportOutcomesRequest, ReportVerdict, lease_calls_request::Message as Say,
+        BeginCallsRequest, BeginVerdict, Heartbeat, Lease, LeaseCallsRequest, LeaseCallsResponse, Open, Opened,
+        Outcome, OutcomeReport, Received, ReportOutcomesRequest, ReportVerdict, lease_calls_request::Message as Say,
         lease_calls_response::Message as Heard, scheduler_service_client::SchedulerServiceClient,
     },
 };
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::AsyncReadExt as _,
-    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
+    sync::{
+        mpsc::{self, UnboundedReceiver, UnboundedSender},
+        oneshot,
+    },
     task::JoinSet,
     time::{Instant, sleep_until},
 };
@@ -30,15 +33,29 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use uuid::Uuid;
 
-use super::{Fallible, world};
+use super::{Fallible, crew::Shape, world};
 
 /// The first argument of a dialers' process.
 pub const ARGUMENT: &str = "play-dialers";
 /// What it says when all its sessions are open.
 pub const OPEN: &str = "open";
 
-const HEARTBEAT_EVERY: Duration = Duration::from_secs(4);
+/// Until the engine tells how long a silent session lives.
+const HEARTBEAT_AT_FIRST: Duration = Duration::from_millis(250);
 const LINGER: Duration = Duration::from_millis(300);
+/// Sessions that open at the same time.
+const OPENING: usize = 50;
+
+/// What a process of dialers is to do.
+#[derive(Serialize, Deserialize)]
+pub struct Order {
+    /// The engine.
+    pub server: String,
+    /// The campaign.
+    pub campaign: String,
+    /// How they are.
+    pub shape: Shape,
+}
 
 /// What a process has done.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -57,11 +74,42 @@ pub struct Tally {
     pub reports: usize,
     /// Per promised callback: instant due to Granted, in microseconds.
     pub callback_us: Vec<i64>,
+    /// Per slot that was free again: when its next lease came, and how long after its outcome was acknowledged, both in
+    /// microseconds. Only where calls last.
+    pub grants_us: Vec<(i64, i64)>,
+}
+
+/// The slots of a session that are free, first those that never held a call. A lease that is here before the outcome is
+/// acknowledged came at once.
+struct Slots {
+    fresh: usize,
+    freed: VecDeque<Instant>,
+    early: usize,
+}
+
+impl Slots {
+    /// How long the slots that these leases take had been free.
+    fn take(&mut self, leases: usize) -> Vec<Duration> {
+        let fresh = leases.min(self.fresh);
+        self.fresh -= fresh;
+        let refilled = (leases - fresh).min(self.freed.len());
+        self.early += leases - fresh - refilled;
+        self.freed.drain(..refilled).map(|at| at.elapsed()).collect()
+    }
+
+    /// So many outcomes were acknowledged; how many of their slots have a lease already.
+    fn free(&mut self, slots: usize) -> usize {
+        let early = slots.min(self.early);
+        self.early -= early;
+        self.freed.extend(std::iter::repeat_n(Instant::now(), slots - early));
+        early
+    }
 }
 
 /// What the sessions of a process share.
 #[derive(Default)]
 struct Desk {
+    call_ms: u64,
     tally: Mutex<Tally>,
     calls: AtomicUsize,
 }
@@ -92,32 +140,34 @@ impl Desk {
     }
 }
 
-/// Plays dialers until standard input closes; then says what they did. Arguments: server, campaign, sessions, slots,
-/// leases per call.
+/// Plays dialers until standard input closes; then says what they did. The argument is an [`Order`].
 pub async fn play(args: &[String]) -> Fallible<()> {
-    let [server, campaign, sessions, slots, batch] = args else { return Err("five arguments".into()) };
-    let (sessions, slots, batch): (usize, i32, usize) = (sessions.parse()?, slots.parse()?, batch.parse()?);
-    let desk = Arc::new(Desk::default());
+    let Order { server, campaign, shape } = serde_json::from_str(args.first().ok_or("an order")?)?;
+    let desk = Arc::new(Desk { call_ms: shape.call_ms, ..Desk::default() });
     let mut running = JoinSet::new();
-    for _ in 0..sessions {
-        // A connection each, as dialers have.
-        let client = SchedulerServiceClient::new(world::connect(server).await?);
+    let mut channels = Vec::new();
+    let mut opening = Vec::new();
+    for n in 0..shape.sessions {
+        // A connection each, as dialers have, unless there are too many.
+        if channels.len() < shape.channels || shape.channels == 0 {
+            channels.push(world::connect(&server).await?);
+        }
         let open = Open {
             dialer_id: "bench".into(),
             session_id: Uuid::new_v4().to_string(),
             campaign_ids: vec![campaign.clone()],
-            slots,
+            slots: i32::try_from(shape.slots)?,
             held: Vec::new(),
         };
-        let (opened, is_open) = tokio::sync::oneshot::channel();
-        running.spawn(dial(client, open, batch, Arc::clone(&desk), opened));
-        if is_open.await.is_err() {
-            break;
+        let (opened, is_open) = oneshot::channel();
+        let client = SchedulerServiceClient::new(channels[n % channels.len()].clone());
+        running.spawn(dial(client, open, shape.batch, Arc::clone(&desk), opened));
+        opening.push(is_open);
+        if opening.len() == OPENING || n + 1 == shape.sessions {
+            futures::future::join_all(opening.drain(..)).await.into_iter().collect::<Result<(), _>>()?;
         }
     }
-    if running.len() == sessions {
-        println!("{OPEN}");
-    }
+    println!("{OPEN}");
     let mut nothing = [0; 1];
     let mut stdin = tokio::io::stdin();
     tokio::select! {
@@ -138,9 +188,11 @@ async fn dial(
     open: Open,
     batch: usize,
     desk: Arc<Desk>,
-    opened: tokio::sync::oneshot::Sender<()>,
+    opened: oneshot::Sender<()>,
 ) -> Fallible<()> {
     let session_id = open.session_id.clone();
+    let slots = Slots { fresh: usize::try_from(open.slots)?, freed: VecDeque::new(), early: 0 };
+    let slots = Mutex::new(slots);
     let (sender, outgoing) = mpsc::channel(256);
     let say = |message| LeaseCallsRequest { message: Some(message) };
     sender.send(say(Say::Open(open))).await?;
@@ -148,19 +200,23 @@ async fn dial(
     let (leased, to_begin) = mpsc::unbounded_channel();
     let (begun, to_report) = mpsc::unbounded_channel();
     let mut opened = Some(opened);
-    let mut heartbeat = tokio::time::interval(HEARTBEAT_EVERY);
+    let mut heartbeat = tokio::time::interval(HEARTBEAT_AT_FIRST);
     let listen = async {
         loop {
             tokio::select! {
                 message = stream.message() => match message? {
                     None => return Err("the engine ended the stream".into()),
-                    Some(LeaseCallsResponse { message: Some(Heard::Opened(_)) }) => {
+                    Some(LeaseCallsResponse { message: Some(Heard::Opened(Opened { session_ttl, .. })) }) => {
+                        let ttl = Duration::try_from(session_ttl.unwrap_or_default())?;
+                        // As the contract advises.
+                        heartbeat = tokio::time::interval(ttl / 4);
                         if let Some(opened) = opened.take() {
                             let _ = opened.send(());
                         }
                     }
                     Some(LeaseCallsResponse { message: Some(Heard::Granted(granted)) }) => {
                         note_promises(&desk, &granted.leases);
+                        note_refilled(&desk, &slots, granted.leases.len());
                         let lease_ids: Vec<String> = granted.leases.into_iter().map(|lease| lease.lease_id).collect();
                         sender.send(say(Say::Received(Received { lease_ids: lease_ids.clone() }))).await?;
                         desk.note(|tally| tally.grants += 1);
@@ -173,8 +229,44 @@ async fn dial(
         }
     };
     let begin = begin(client.clone(), session_id, to_begin, begun, batch, &desk);
-    let report = report(client.clone(), to_report, batch, &desk);
+    let report = report(client.clone(), to_report, batch, &desk, &slots);
     tokio::try_join!(listen, begin, report).map(|((), (), ())| ())
+}
+
+/// Refills of slots, where calls last; else nobody asks how long they took.
+fn note_refilled(desk: &Desk, slots: &Mutex<Slots>, leases: usize) {
+    if desk.call_ms > 0 {
+        let took = slots.lock().unwrap_or_else(PoisonError::into_inner).take(leases);
+        let now = system().timestamp_micros();
+        desk.note(|tally| tally.grants_us.extend(took.iter().map(|took| (now, micros(*took)))));
+    }
+}
+
+fn note_freed(desk: &Desk, slots: &Mutex<Slots>, freed: usize) {
+    if desk.call_ms > 0 {
+        let early = slots.lock().unwrap_or_else(PoisonError::into_inner).free(freed);
+        let now = system().timestamp_micros();
+        desk.note(|tally| tally.grants_us.extend(std::iter::repeat_n((now, 0), early)));
+    }
+}
+
+fn micros(took: Duration) -> i64 {
+    i64::try_from(took.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Lets a call last, between two and six quarters of its usual time, and hands it on.
+fn ring(desk: &Desk, begun: &UnboundedSender<String>, lease: String) -> Fallible<()> {
+    if desk.call_ms == 0 {
+        return Ok(begun.send(lease)?);
+    }
+    let lasts = Duration::from_millis(rand::random_range(desk.call_ms / 2..=desk.call_ms * 3 / 2));
+    let begun = begun.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(lasts).await;
+        // The session may be over.
+        let _ = begun.send(lease);
+    });
+    Ok(())
 }
 
 fn note_promises(desk: &Desk, leases: &[Lease]) {
@@ -216,7 +308,7 @@ async fn begin(
         desk.note(|tally| tally.begins += 1);
         for result in results {
             match (result.verdict(), result.retry_after) {
-                (BeginVerdict::Permitted, _) => begun.send(result.lease_id)?,
+                (BeginVerdict::Permitted, _) => ring(desk, &begun, result.lease_id)?,
                 (BeginVerdict::Wait, Some(after)) => {
                     early.push_back((Instant::now() + Duration::try_from(after)?, result.lease_id));
                     desk.note(|tally| tally.waits += 1);
@@ -232,6 +324,7 @@ async fn report(
     mut calls: UnboundedReceiver<String>,
     batch: usize,
     desk: &Desk,
+    slots: &Mutex<Slots>,
 ) -> Fallible<()> {
     loop {
         let mut lease_ids = Vec::new();
@@ -241,6 +334,7 @@ async fn report(
         let report = |lease_id| OutcomeReport { lease_id, outcome: desk.outcome().into(), ..OutcomeReport::default() };
         let request = ReportOutcomesRequest { reports: lease_ids.into_iter().map(report).collect() };
         let results = client.report_outcomes(request).await?.into_inner().results;
+        note_freed(desk, slots, results.len());
         let accepted = results.iter().filter(|result| result.verdict() == ReportVerdict::Accepted).count();
         desk.note(|tally| {
             tally.reports += 1;

@@ -1,7 +1,10 @@
 //! What the same cluster could do at most: pgbench on the leanest tables that could hold a lease and an outcome, and psql's
 //! `\copy` into tables like the engine's list of leads.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use tokio::{process::Command, time::Instant};
 
@@ -84,20 +87,32 @@ impl Floor {
     async fn pgbench(&self, world: &World, k: usize, clients: usize) -> Fallible<f64> {
         world.sql.batch_execute("truncate floor.attempt; update floor.lead set state = 0 where state <> 0").await?;
         world.sql.batch_execute("vacuum floor.lead").await?;
-        let output = Command::new(world.bin_dir.join("pgbench"))
-            .args(["--no-vacuum", "--protocol=prepared", "--jobs=2", "--file"])
-            .arg(&self.script)
-            .args(["--client", &clients.to_string(), "--time", &self.seconds.to_string()])
-            .args(["--define", &format!("k={k}"), "--define", &format!("leads={}", self.leads)])
-            .arg(&world.database)
-            .output()
-            .await?;
-        if !output.status.success() {
-            return Err(format!("pgbench: {}", String::from_utf8_lossy(&output.stderr)).into());
-        }
+        let defines = [format!("k={k}"), format!("leads={}", self.leads)];
+        pgbench(&world.bin_dir, &world.database, &self.script, clients, self.seconds, &defines).await?;
         let ended = world.number("select count(*) from floor.attempt where ended_at is not null").await?;
         Ok(ended as f64 / self.seconds as f64)
     }
+}
+
+/// Runs a script over and over for so many seconds; no client may fail.
+pub async fn pgbench(
+    bin_dir: &Path,
+    database: &str,
+    script: &Path,
+    clients: usize,
+    seconds: usize,
+    defines: &[String],
+) -> Fallible<()> {
+    let output = Command::new(bin_dir.join("pgbench"))
+        .args(["--no-vacuum", "--protocol=prepared", "--jobs=2", "--file"])
+        .arg(script)
+        .args(["--client", &clients.to_string(), "--time", &seconds.to_string()])
+        .args(defines.iter().flat_map(|define| ["--define", define]))
+        .arg(database)
+        .output()
+        .await?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() && !said.contains("aborted") { Ok(()) } else { Err(format!("pgbench: {said}").into()) }
 }
 
 /// Rows per second of `\copy` of a campaign's leads: into a copy of the lead table with its constraints and indexes, and

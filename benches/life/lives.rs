@@ -15,6 +15,7 @@ use super::{
     intake::Campaign,
     lists, profile,
     report::Report,
+    statements::Statements,
     world::{Postgres, World, cpu_ms_of_family},
 };
 
@@ -25,9 +26,9 @@ const WARM_UP: Duration = Duration::from_secs(1);
 const SINGLE_FLOOR_LEADS: usize = 100_000;
 
 /// Eight dialers of 500 slots, up to 500 leases a call.
-pub const IN_BATCHES: Shape = Shape { processes: 8, sessions: 1, slots: 500, batch: 500 };
+pub const IN_BATCHES: Shape = Shape { processes: 8, slots: 500, batch: 500, ..Shape::PLAIN };
 /// Sixty-four dialers that hold one call at a time, one unary call per step.
-pub const ONE_AT_A_TIME: Shape = Shape { processes: 4, sessions: 16, slots: 1, batch: 1 };
+pub const ONE_AT_A_TIME: Shape = Shape { processes: 4, sessions: 16, ..Shape::PLAIN };
 
 /// What happened in a window.
 pub struct Window {
@@ -43,14 +44,25 @@ pub struct Window {
 pub async fn measure(postgres: &Postgres, scale: Scale, report: &mut Report) -> Fallible<()> {
     lists::with_list(postgres, "lives", scale.leads, async |world, campaign| {
         let floor = Floor::fill(world, scale.leads, scale.floor_seconds).await?;
+        let statements = Statements::prepare(postgres, scale.leads, scale.floor_seconds).await?;
+        // They may not keep up with the engine: all else is told all the same.
+        let mut alone = Ok(());
         for round in 1..=scale.rounds {
             println!("round {round} of {}", scale.rounds);
             floor.batches(world, report).await?;
             beside(world, campaign, &IN_BATCHES, scale, "", report).await?;
+            if alone.is_ok() {
+                let run = statements.per_second().await;
+                alone = run.map(|per_second| report.sample("floor.statements_per_second", per_second));
+            }
         }
         report.ratio("life.reference_ratio", "life.per_second", "floor.reference_per_second");
+        if alone.is_ok() {
+            report.ratio("life.ratio", "life.per_second", "floor.statements_per_second");
+        }
         counts(world, campaign, report).await?;
-        lists::verify(world).await
+        lists::verify(world).await?;
+        alone.and(statements.finish(postgres).await)
     })
     .await
 }

@@ -11,12 +11,16 @@ mod cost;
 mod crew;
 mod dialer;
 mod floor;
+mod grants;
 mod intake;
 mod lists;
 mod lives;
 mod profile;
+mod replicas;
 mod report;
 mod rules;
+mod sessions;
+mod statements;
 mod world;
 
 use std::{env, error::Error, process::ExitCode, time::Duration};
@@ -164,5 +168,9 @@ async fn play(postgres: &Postgres, scale: Scale, report: &mut Report) -> Parts {
     parts.play("intake", intake::measure(postgres, scale, report)).await;
     parts.play("lives", lives::measure(postgres, scale, report)).await;
     parts.play("single", lives::measure_single(postgres, scale, report)).await;
+    parts.play("grants", grants::measure(postgres, scale, report)).await;
+    parts.play("sessions", sessions::measure(postgres, scale, report)).await;
+    parts.play("reset", grants::measure_reset(postgres, scale, report)).await;
+    parts.play("replicas", replicas::measure(postgres, scale, report)).await;
     parts
 }

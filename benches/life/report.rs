@@ -17,6 +17,49 @@ const SETTINGS: [&str; 7] = [
     "autovacuum_naptime",
 ];
 
+/// What a key is to reach.
+enum Goal {
+    AtLeast(f64),
+    AtMost(f64),
+    Below(f64),
+}
+
+/// Goals; each means two cores that dialers, engine and PostgreSQL share.
+const GOALS: [(&str, Goal); 20] = [
+    ("life.reference_ratio", Goal::AtLeast(0.4)),
+    ("life.ratio", Goal::AtLeast(0.8)),
+    ("life.single_ratio", Goal::AtLeast(4.0)),
+    ("latency.callback_ms.p50", Goal::AtMost(2.0)),
+    ("latency.callback_ms.p99", Goal::AtMost(10.0)),
+    ("latency.grant_ms.p99", Goal::AtMost(10.0)),
+    ("flat.ratio", Goal::AtLeast(0.8)),
+    ("aged.ratio", Goal::AtLeast(0.9)),
+    ("aged.snapshot_ratio", Goal::AtLeast(0.6)),
+    ("sessions.cpu", Goal::Below(5.0)),
+    ("import.ratio", Goal::AtLeast(0.5)),
+    ("reset.ms", Goal::AtMost(50.0)),
+    ("reset.stall", Goal::AtMost(1.5)),
+    ("stats.ms", Goal::AtMost(2.0)),
+    ("replicas.ratio", Goal::AtLeast(0.9)),
+    ("memory.mb", Goal::AtMost(200.0)),
+    // What all rules may cost, of the baseline.
+    ("rules.wal_ratio", Goal::AtMost(1.3)),
+    ("rules.buffers_ratio", Goal::AtMost(1.3)),
+    ("rules.single_wal_ratio", Goal::AtMost(1.3)),
+    ("rules.single_buffers_ratio", Goal::AtMost(1.3)),
+];
+
+impl Goal {
+    fn told(&self, value: f64) -> String {
+        let (sign, bound, met) = match *self {
+            Goal::AtLeast(bound) => (">=", bound, value >= bound),
+            Goal::AtMost(bound) => ("<=", bound, value <= bound),
+            Goal::Below(bound) => ("<", bound, value < bound),
+        };
+        format!("{sign} {bound}{}", if met { ", met" } else { ", NOT MET" })
+    }
+}
+
 /// What was measured.
 pub struct Report {
     conditions: Vec<(String, String)>,
@@ -63,7 +106,7 @@ impl Report {
     /// Prints the table and writes the file.
     pub fn finish(self) -> Fallible<()> {
         let mut table = Table::new();
-        table.load_style(UTF8_BORDERS_ONLY).set_header(["", "median", "least", "most", "samples"]);
+        table.load_style(UTF8_BORDERS_ONLY).set_header(["", "median", "min", "max", "samples", "goal"]);
         let mut json = serde_json::Map::new();
         for (name, value) in self.conditions {
             json.insert(format!("conditions.{name}"), value.into());
@@ -72,10 +115,18 @@ impl Report {
             let middle = median(samples);
             let least = samples.iter().copied().fold(f64::INFINITY, f64::min);
             let most = samples.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            table.add_row([key.clone(), shown(middle), shown(least), shown(most), samples.len().to_string()]);
+            let goal = GOALS.iter().find(|(name, _)| name == key).map(|(_, goal)| goal.told(middle));
+            let figures = [middle, least, most].map(shown);
+            let mut row = vec![key.clone()];
+            row.extend(figures.into_iter().chain([samples.len().to_string(), goal.unwrap_or_default()]));
+            table.add_row(row);
             json.insert(key.clone(), middle.into());
+            if samples.len() > 1 {
+                json.insert(format!("{key}.min"), least.into());
+                json.insert(format!("{key}.max"), most.into());
+            }
         }
-        for column in table.column_iter_mut().skip(1) {
+        for column in table.column_iter_mut().skip(1).take(4) {
             column.set_cell_alignment(CellAlignment::Right);
         }
         println!("{table}");
@@ -97,6 +148,14 @@ fn median(samples: &[f64]) -> f64 {
         Some(middle) => *middle,
         None => f64::NAN,
     }
+}
+
+/// What so many percent of the values do not exceed.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+pub fn percentile(values: &mut [f64], percent: f64) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let place = (values.len() as f64 * percent / 100.0) as usize;
+    values.get(place.min(values.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
 }
 
 fn shown(value: f64) -> String {

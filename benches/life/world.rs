@@ -55,6 +55,16 @@ impl Postgres {
         self.server.bin_dir()
     }
 
+    /// For files of this run.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where one of its databases is, for libpq.
+    pub fn connection_string(&self, database: &str) -> String {
+        self.server.connection_string(database)
+    }
+
     /// A new database, empty or a copy of one that nobody uses.
     pub async fn create(&self, database: &str, template: Option<&str>) -> Fallible<()> {
         let sql = self.connect(super::DATABASE).await?;

@@ -1,0 +1,175 @@
+//! The engine's own hot statements without the engine: pgbench calls them with arrays of a hundred, each in a transaction of its
+//! own as the engine does, on a copy of the same list under the same rules. What a life takes there is what it must take.
+//!
+//! The texts are the engine's where they stand in files; a script of pgbench passes arrays as text between them. What builds the
+//! arrays belongs to the bench and is kept in the same statements where it can be.
+
+use std::{fmt::Write as _, fs, path::PathBuf};
+
+use super::{Fallible, floor, intake::Campaign, lists, world::Postgres};
+
+const DATABASE: &str = "statements";
+const CLIENTS: usize = 2;
+/// Replicas and sessions of the clients, above all that an engine has made.
+const CLIENT_ROWS: &str = "
+insert into replica (replica_id, started_at, expires_at) overriding system value
+select 1000 + g, now(), now() + interval '1 day' from generate_series(0, 1) g;
+insert into dialer_session (session_id, dialer_id, replica_id, slots, opened_at)
+select ('00000000-0000-7000-8000-00000000000' || g)::uuid, 'bench', 1000 + g, 4000, now() from generate_series(0, 1) g;
+update campaign set state = 2, state_since = now()";
+
+const REFILL: &str = "\
+\\set owner 1000 + :client_id
+select coalesce(ready, '{}')::text as ready from refill(:campaign::int, :owner::int, :rules::int, 100, 113,
+    array_fill('2020-01-01'::timestamptz, array[:zones::int]), array_fill('2999-01-01'::timestamptz, array[:zones::int])) \\gset
+";
+
+/// Lease ids are of the time, as the engine's.
+const QUEUED: &str = "\
+\\set r random(1, 8796093000000)
+select array_agg(q.lead_id)::text as leads, array_agg(q.number)::text as numbers, array_agg(q.seq + 1)::text as seqs,
+    array_agg(q.attempts)::text as attempts, array_agg(q.epoch)::text as epochs, count(q.variables) as variables,
+    array_agg((b.prefix || '7' || lpad(to_hex(:r::bigint + q.place), 11, '0') || '8000000' || :client_id::text)::uuid)::text as leases
+from (select lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0') as prefix) b,
+    (select row_number() over () as place, x.* from ({queued_leads}) x) q \\gset
+";
+
+const BEGIN: &str = "
+select lease_id, verdict, begun_at, greatest(extract(epoch from begun_at - engine_now()), 0)::float8 as ahead
+from begin_calls({sessions}, :leases::uuid[], array_fill(gen_random_uuid(), {n}));
+";
+
+/// One in ten says yes, four say no, five do not answer and are due again in half an hour, as the dialers' calls and the rules
+/// have it.
+const CONTEXTS: &str = "\
+select array_agg(c.lease_id)::text as leases, array_agg(c.version)::text as versions, array_agg(c.outcome)::text as outcomes,
+    array_agg(case c.outcome when 5 then 6 else 3 + c.outcome end)::text as states,
+    array_agg(case c.outcome when 5 then now() + interval '30 minutes' end)::text as due,
+    array_agg(case c.outcome when 5 then 0 else c.lease_seq end)::text as talked_seqs,
+    array_agg(case c.outcome when 5 then null else c.outcome end)::text as talked
+from (select case x.place % 10 when 0 then 1 when 1 then 2 when 2 then 2 when 3 then 2 when 4 then 2 else 5 end as outcome, x.*
+    from (select row_number() over () as place, y.* from ({lease_contexts} order by z.lease_id) y) x) c \\gset
+";
+
+/// A copy of the list without an engine.
+pub struct Statements {
+    script: PathBuf,
+    database: String,
+    bin_dir: PathBuf,
+    defines: Vec<String>,
+    sql: tokio_postgres::Client,
+    seconds: usize,
+}
+
+impl Statements {
+    /// Copies the list and writes the script.
+    pub async fn prepare(postgres: &Postgres, leads: usize, seconds: usize) -> Fallible<Statements> {
+        let list = lists::prepared(postgres, leads).await?;
+        postgres.create(DATABASE, Some(&list)).await?;
+        let sql = postgres.connect(DATABASE).await?;
+        sql.batch_execute(CLIENT_ROWS).await?;
+        let Campaign { key, .. } = lists::only_campaign(&sql).await?;
+        let row = sql
+            .query_one("select rules_version, (select coalesce(max(zone_id), 0) + 1 from zone)::int from campaign", &[])
+            .await?;
+        let [rules, zones]: [i32; 2] = [row.try_get(0)?, row.try_get(1)?];
+        let defines = [("campaign", key), ("rules", rules), ("zones", zones)];
+        let script = postgres.dir().join("statements.sql");
+        fs::write(&script, text()?)?;
+        Ok(Statements {
+            script,
+            database: postgres.connection_string(DATABASE),
+            bin_dir: postgres.bin_dir().to_owned(),
+            defines: defines.map(|(name, value)| format!("{name}={value}")).into(),
+            sql,
+            seconds,
+        })
+    }
+
+    /// Whole lives per second, counted in the database.
+    #[allow(clippy::cast_precision_loss)]
+    pub async fn per_second(&self) -> Fallible<f64> {
+        let before = self.lived().await?;
+        floor::pgbench(&self.bin_dir, &self.database, &self.script, CLIENTS, self.seconds, &self.defines).await?;
+        Ok((self.lived().await? - before) as f64 / self.seconds as f64)
+    }
+
+    async fn lived(&self) -> Fallible<i64> {
+        Ok(self.sql.query_one("select sum(attempts)::bigint from gauge", &[]).await?.try_get(0)?)
+    }
+
+    /// Whether that was work well done; then the copy goes.
+    pub async fn finish(self, postgres: &Postgres) -> Fallible<()> {
+        let violations: i64 = self.sql.query_one("select count(*) from invariant_violation", &[]).await?.try_get(0)?;
+        postgres.drop(DATABASE).await?;
+        if violations > 0 {
+            return Err(format!("the statements alone violate {violations} invariants").into());
+        }
+        Ok(())
+    }
+}
+
+fn text() -> Fallible<String> {
+    let n = "array[cardinality(:leases::uuid[])]";
+    let session = "('00000000-0000-7000-8000-00000000000' || :client_id::text)::uuid";
+    let sessions = format!("array_fill({session}, {n})");
+    let all = |value: &str| format!("array_fill({value}, {n})");
+    let queued = with(include_str!("../../src/store/sql/queued_leads.sql"), &[":campaign", ":ready"]);
+    let grant = with(
+        include_str!("../../src/store/sql/grant.sql"),
+        &[
+            ":owner",
+            &all(":campaign::int"),
+            ":leads",
+            ":leases",
+            &sessions,
+            ":numbers",
+            ":seqs",
+            ":attempts",
+            ":epochs",
+            &all("null::timestamptz"),
+            &all("'2999-01-01'::timestamptz"),
+            &all(":rules::int"),
+            "'infinity'",
+        ],
+    );
+    let contexts = with(include_str!("../../src/store/sql/lease_contexts.sql"), &[":leases"]);
+    let [no_instant, no_text, no_number] = ["null::timestamptz", "null::text", "null::int"].map(all);
+    let settle = with(
+        include_str!("../../src/store/sql/settle.sql"),
+        &[
+            ":leases",
+            ":versions",
+            ":outcomes",
+            ":states",
+            ":due",
+            &no_instant,
+            &no_instant,
+            &all("1::smallint"),
+            &all("0::smallint"),
+            ":talked_seqs",
+            ":talked",
+            &no_instant,
+            &no_text,
+            &no_number,
+            &no_number,
+            &no_text,
+            &all("null::jsonb"),
+            "true",
+            &no_instant,
+            &no_text,
+        ],
+    );
+    let mut script = String::from(REFILL);
+    write!(script, "{}{grant};", QUEUED.replace("{queued_leads}", &queued))?;
+    write!(script, "{}", BEGIN.replace("{sessions}", &sessions).replace("{n}", n))?;
+    write!(script, "{}{settle};", CONTEXTS.replace("{lease_contexts}", &contexts))?;
+    writeln!(script)?;
+    Ok(script)
+}
+
+/// A statement with values in the place of its parameters.
+fn with(statement: &str, values: &[&str]) -> String {
+    let numbered = values.iter().enumerate().rev();
+    numbered.fold(statement.trim_end().to_owned(), |text, (n, value)| text.replace(&format!("${}", n + 1), value))
+}

@@ -8,7 +8,11 @@ use std::{
 
 use tokio::{process::Command, time::Instant};
 
-use super::{Fallible, report::Report, world::World};
+use super::{
+    Fallible,
+    report::Report,
+    world::{World, cpu_ms_meanwhile},
+};
 
 /// Leases and outcomes, nothing else: no queue, caps, permits, sessions, rules. Every change of a lead is HOT.
 const TABLES: &str = "
@@ -70,27 +74,32 @@ impl Floor {
 
     /// Lease and outcome by hundreds, two clients.
     pub async fn batches(&self, world: &World, report: &mut Report) -> Fallible<()> {
-        let per_second = self.pgbench(world, 100, 2).await?;
+        let (per_second, cpu_us) = self.pgbench(world, 100, 2).await?;
         report.sample("floor.reference_per_second", per_second);
+        report.sample("floor.reference_cpu_us", cpu_us);
         Ok(())
     }
 
     /// Lease and outcome one at a time, four clients.
     pub async fn single(&self, world: &World, report: &mut Report) -> Fallible<()> {
-        let per_second = self.pgbench(world, 1, 4).await?;
+        let (per_second, cpu_us) = self.pgbench(world, 1, 4).await?;
+        report.sample("floor.single_cpu_us", cpu_us);
         report.sample("floor.single_per_second", per_second);
         Ok(())
     }
 
-    /// Outcomes per second, counted in the table.
+    /// Outcomes per second, counted in the table, and processor time of each in microseconds, pgbench's included.
     #[allow(clippy::cast_precision_loss)]
-    async fn pgbench(&self, world: &World, k: usize, clients: usize) -> Fallible<f64> {
+    async fn pgbench(&self, world: &World, k: usize, clients: usize) -> Fallible<(f64, f64)> {
         world.sql.batch_execute("truncate floor.attempt; update floor.lead set state = 0 where state <> 0").await?;
         world.sql.batch_execute("vacuum floor.lead").await?;
         let defines = [format!("k={k}"), format!("leads={}", self.leads)];
-        pgbench(&world.bin_dir, &world.database, &self.script, clients, self.seconds, &defines).await?;
+        let run = pgbench(&world.bin_dir, &world.database, &self.script, clients, self.seconds, &defines);
+        let (done, cpu_ms) = cpu_ms_meanwhile(world.postgres_pid, run).await;
+        done?;
         let ended = world.number("select count(*) from floor.attempt where ended_at is not null").await?;
-        Ok(ended as f64 / self.seconds as f64)
+        let lives = ended.max(1) as f64;
+        Ok((lives / self.seconds as f64, cpu_ms * 1_000.0 / lives))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Long lists: leads that are laid straight into the tables, since a million of them would take half a minute through the API.
 //! They are what an import would have made; `invariant_violation` is asked whether they are.
 
+use tokio::time::Instant;
+
 use super::{
     Fallible,
     intake::{self, Campaign},
@@ -42,8 +44,12 @@ pub async fn fill_leads(world: &mut World, leads: usize) -> Fallible<Campaign> {
 
 /// Every lead is in one place, and the gauges are counts: speed that loses count is no speed.
 pub async fn verify(world: &World) -> Fallible<()> {
+    let started = Instant::now();
     match world.number("select count(*) from invariant_violation").await? {
-        0 => Ok(()),
+        0 => {
+            println!("  every lead is in its place ({:.1} s)", started.elapsed().as_secs_f64());
+            Ok(())
+        }
         violations => Err(format!("{violations} invariants are violated").into()),
     }
 }
@@ -70,8 +76,10 @@ pub async fn prepared(postgres: &Postgres, leads: usize) -> Fallible<String> {
     if !postgres.has(&list).await? {
         let filling = format!("{list}_filling");
         postgres.create(&filling, None).await?;
+        let started = Instant::now();
         world::on_kept(postgres, &filling, async |world| fill_leads(world, leads).await.map(|_| ())).await?;
         postgres.rename(&filling, &list).await?;
+        println!("  a list of {leads} leads: {:.1} s", started.elapsed().as_secs_f64());
     }
     Ok(list)
 }

@@ -52,13 +52,14 @@ pub async fn measure(postgres: &Postgres, scale: Scale, report: &mut Report) -> 
             floor.batches(world, report).await?;
             beside(world, campaign, &IN_BATCHES, scale, "", report).await?;
             if alone.is_ok() {
-                let run = statements.per_second().await;
-                alone = run.map(|per_second| report.sample("floor.statements_per_second", per_second));
+                alone = statements.measure(report).await;
             }
         }
         report.ratio("life.reference_ratio", "life.per_second", "floor.reference_per_second");
+        report.ratio("life.reference_cpu_ratio", "floor.reference_cpu_us", "life.cpu_us");
         if alone.is_ok() {
             report.ratio("life.ratio", "life.per_second", "floor.statements_per_second");
+            report.ratio("life.cpu_ratio", "floor.statements_cpu_us", "life.cpu_us");
         }
         counts(world, campaign, report).await?;
         lists::verify(world).await?;
@@ -77,6 +78,7 @@ pub async fn measure_single(postgres: &Postgres, scale: Scale, report: &mut Repo
             beside(world, campaign, &ONE_AT_A_TIME, scale, "single_", report).await?;
         }
         report.ratio("life.single_ratio", "life.single_per_second", "floor.single_per_second");
+        report.ratio("life.single_cpu_ratio", "floor.single_cpu_us", "life.single_cpu_us");
         lists::verify(world).await
     })
     .await
@@ -94,6 +96,7 @@ async fn beside(
     let Window { per_second, wal_bytes, cpu_us } = window(world, campaign, shape, scale.window).await?;
     profile::show(world).await?;
     report.sample(&format!("life.{how}per_second"), per_second);
+    report.sample(&format!("life.{how}cpu_us"), cpu_us.iter().sum());
     report.sample(&format!("life.{how}wal_bytes"), wal_bytes);
     for (who, cpu_us) in ["dialers", "engine", "postgres"].iter().zip(cpu_us) {
         report.sample(&format!("life.{how}{who}_cpu_us"), cpu_us);

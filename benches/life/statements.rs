@@ -6,7 +6,13 @@
 
 use std::{fmt::Write as _, fs, path::PathBuf};
 
-use super::{Fallible, floor, intake::Campaign, lists, world::Postgres};
+use super::{
+    Fallible, floor,
+    intake::Campaign,
+    lists,
+    report::Report,
+    world::{Postgres, cpu_ms_meanwhile},
+};
 
 const DATABASE: &str = "statements";
 const CLIENTS: usize = 2;
@@ -59,6 +65,7 @@ pub struct Statements {
     defines: Vec<String>,
     sql: tokio_postgres::Client,
     seconds: usize,
+    postgres_pid: u32,
 }
 
 impl Statements {
@@ -83,15 +90,21 @@ impl Statements {
             defines: defines.map(|(name, value)| format!("{name}={value}")).into(),
             sql,
             seconds,
+            postgres_pid: postgres.pid(),
         })
     }
 
-    /// Whole lives per second, counted in the database.
+    /// Whole lives per second, counted in the database, and processor time of each, pgbench's included.
     #[allow(clippy::cast_precision_loss)]
-    pub async fn per_second(&self) -> Fallible<f64> {
+    pub async fn measure(&self, report: &mut Report) -> Fallible<()> {
         let before = self.lived().await?;
-        floor::pgbench(&self.bin_dir, &self.database, &self.script, CLIENTS, self.seconds, &self.defines).await?;
-        Ok((self.lived().await? - before) as f64 / self.seconds as f64)
+        let run = floor::pgbench(&self.bin_dir, &self.database, &self.script, CLIENTS, self.seconds, &self.defines);
+        let (done, cpu_ms) = cpu_ms_meanwhile(self.postgres_pid, run).await;
+        done?;
+        let lives = (self.lived().await? - before).max(1) as f64;
+        report.sample("floor.statements_per_second", lives / self.seconds as f64);
+        report.sample("floor.statements_cpu_us", cpu_ms * 1_000.0 / lives);
+        Ok(())
     }
 
     async fn lived(&self) -> Fallible<i64> {

@@ -55,6 +55,11 @@ impl Postgres {
         self.server.bin_dir()
     }
 
+    /// The postmaster.
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
+    }
+
     /// For files of this run.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -295,6 +300,14 @@ pub fn cpu_ms(pid: u32) -> f64 {
     let ticks: f64 = fields.split_whitespace().skip(11).take(4).filter_map(|field| field.parse::<f64>().ok()).sum();
     // Linux counts in hundredths of a second for everyone.
     ticks * 10.0
+}
+
+/// Processor time that a stretch takes in PostgreSQL and in programs that are started and waited for meanwhile.
+pub async fn cpu_ms_meanwhile<T>(postgres_pid: u32, stretch: impl Future<Output = T>) -> (T, f64) {
+    let used = || cpu_ms_of_family(postgres_pid) + cpu_ms(std::process::id());
+    let before = used();
+    let done = stretch.await;
+    (done, used() - before)
 }
 
 /// Processor time of a process and of its living children.

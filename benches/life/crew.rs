@@ -82,6 +82,7 @@ impl Crew {
             all.lives += one.lives;
             all.refused += one.refused;
             all.waits += one.waits;
+            all.lost += one.lost;
             all.grants += one.grants;
             all.begins += one.begins;
             all.reports += one.reports;

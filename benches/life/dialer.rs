@@ -66,6 +66,8 @@ pub struct Tally {
     pub refused: usize,
     /// Permits that were asked for too early for the calls per second, and asked for again.
     pub waits: usize,
+    /// Sessions that the engine ended.
+    pub lost: usize,
     /// Messages and calls that it took.
     pub grants: usize,
     /// Calls of BeginCalls.
@@ -117,10 +119,13 @@ struct Desk {
 impl fmt::Display for Tally {
     #[allow(clippy::cast_precision_loss)]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { lives, refused, waits, .. } = self;
+        let Tally { lives, refused, waits, lost, .. } = self;
         let per = |calls: usize| *lives as f64 / calls.max(1) as f64;
         let [grant, permit, outcome] = [self.grants, self.begins, self.reports].map(per);
-        write!(f, "{lives} lives, {refused} refused, {waits} told to wait; leases per grant {grant:.1}, ")?;
+        write!(
+            f,
+            "{lives} lives, {refused} refused, {waits} told to wait, {lost} sessions lost; leases per grant {grant:.1}, "
+        )?;
         write!(f, "permit call {permit:.1}, outcome call {outcome:.1}")
     }
 }
@@ -170,11 +175,21 @@ pub async fn play(args: &[String]) -> Fallible<()> {
     println!("{OPEN}");
     let mut nothing = [0; 1];
     let mut stdin = tokio::io::stdin();
-    tokio::select! {
-        // The last answers are on their way.
-        () = async { let _ = stdin.read(&mut nothing).await; tokio::time::sleep(LINGER).await } => {}
-        // None of them ends by itself.
-        Some(ended) = running.join_next() => ended??,
+    // The last answers are on their way when input ends.
+    let home = async {
+        let _ = stdin.read(&mut nothing).await;
+        tokio::time::sleep(LINGER).await;
+    };
+    tokio::pin!(home);
+    loop {
+        tokio::select! {
+            () = &mut home => break,
+            // None of them ends by itself.
+            Some(ended) = running.join_next() => {
+                desk.note(|tally| tally.lost += 1);
+                eprintln!("bench: a session ended: {:?}", ended?.err());
+            }
+        }
     }
     running.shutdown().await;
     let tally = std::mem::take(&mut *desk.tally.lock().unwrap_or_else(PoisonError::into_inner));

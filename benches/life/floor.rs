@@ -1,12 +1,12 @@
 //! What the same cluster could do at most: pgbench on the leanest tables that could hold a lease and an outcome, and psql's
 //! `\copy` into tables like the engine's list of leads.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf, process::Stdio};
 
-use tokio::{process::Command, time::Instant};
+use tokio::{
+    process::{Child, Command},
+    time::Instant,
+};
 
 use super::{
     Fallible,
@@ -93,9 +93,16 @@ impl Floor {
     async fn pgbench(&self, world: &World, k: usize, clients: usize) -> Fallible<(f64, f64)> {
         world.sql.batch_execute("truncate floor.attempt; update floor.lead set state = 0 where state <> 0").await?;
         world.sql.batch_execute("vacuum floor.lead").await?;
-        let defines = [format!("k={k}"), format!("leads={}", self.leads)];
-        let run = pgbench(&world.bin_dir, &world.database, &self.script, clients, self.seconds, &defines);
-        let (done, cpu_ms) = cpu_ms_meanwhile(world.postgres_pid, run).await;
+        let pgbench = Pgbench {
+            bin_dir: world.bin_dir.clone(),
+            database: world.database.clone(),
+            script: self.script.clone(),
+            clients,
+            seconds: self.seconds,
+            defines: vec![format!("k={k}"), format!("leads={}", self.leads)],
+        };
+        let process = pgbench.start()?;
+        let (done, cpu_ms) = cpu_ms_meanwhile(world.postgres_pid, Pgbench::end(process)).await;
         done?;
         let ended = world.number("select count(*) from floor.attempt where ended_at is not null").await?;
         let lives = ended.max(1) as f64;
@@ -103,25 +110,48 @@ impl Floor {
     }
 }
 
-/// Runs a script over and over for so many seconds; no client may fail.
-pub async fn pgbench(
-    bin_dir: &Path,
-    database: &str,
-    script: &Path,
-    clients: usize,
-    seconds: usize,
-    defines: &[String],
-) -> Fallible<()> {
-    let output = Command::new(bin_dir.join("pgbench"))
-        .args(["--no-vacuum", "--protocol=prepared", "--jobs=2", "--file"])
-        .arg(script)
-        .args(["--client", &clients.to_string(), "--time", &seconds.to_string()])
-        .args(defines.iter().flat_map(|define| ["--define", define]))
-        .arg(database)
-        .output()
-        .await?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() && !said.contains("aborted") { Ok(()) } else { Err(format!("pgbench: {said}").into()) }
+/// A script over and over, in prepared statements.
+pub struct Pgbench {
+    /// Where the program is.
+    pub bin_dir: PathBuf,
+    /// For libpq.
+    pub database: String,
+    /// What each client does.
+    pub script: PathBuf,
+    /// Connections.
+    pub clients: usize,
+    /// How long.
+    pub seconds: usize,
+    /// `name=value`, for the script.
+    pub defines: Vec<String>,
+}
+
+impl Pgbench {
+    /// Starts it.
+    pub fn start(&self) -> Fallible<Child> {
+        let process = Command::new(self.bin_dir.join("pgbench"))
+            .args(["--no-vacuum", "--protocol=prepared", "--jobs=2", "--file"])
+            .arg(&self.script)
+            .args(["--client", &self.clients.to_string(), "--time", &self.seconds.to_string()])
+            .args(self.defines.iter().flat_map(|define| ["--define", define]))
+            .arg(&self.database)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        Ok(process)
+    }
+
+    /// Waits for its end; no client may have failed.
+    pub async fn end(process: Child) -> Fallible<()> {
+        let output = process.wait_with_output().await?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() && !said.contains("aborted") {
+            Ok(())
+        } else {
+            Err(format!("pgbench: {said}").into())
+        }
+    }
 }
 
 /// Rows per second of `\copy` of a campaign's leads: into a copy of the lead table with its constraints and indexes, and

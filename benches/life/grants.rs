@@ -26,14 +26,15 @@ const RESET_WINDOW: Duration = Duration::from_millis(500);
 /// Between two resets, for leads to live in part again.
 const BETWEEN_RESETS: Duration = Duration::from_millis(1_500);
 /// The campaign that is served while another is reset.
-const SERVED_LEADS: usize = 200_000;
+const SERVED_LEADS: usize = 120_000;
 
 /// Instants in microseconds, from and to.
 type Span = (i64, i64);
 
 /// Grant latency on a full engine.
 pub async fn measure(postgres: &Postgres, scale: Scale, report: &mut Report) -> Fallible<()> {
-    lists::with_list(postgres, "grants", scale.leads, async |world, campaign| {
+    lists::with_list(postgres, "grants", lists::SHORT, async |world, campaign| {
+        lists::touch(&world.sql).await?;
         let crew = Crew::open(world, &campaign.id, &PACED).await?;
         lives::start(world, campaign).await?;
         sleep(WARM_UP).await;
@@ -62,6 +63,7 @@ pub async fn measure(postgres: &Postgres, scale: Scale, report: &mut Report) -> 
 pub async fn measure_reset(postgres: &Postgres, scale: Scale, report: &mut Report) -> Fallible<()> {
     lists::with_list(postgres, "reset", scale.leads, async |world, long| {
         let served = lists::fill_leads(world, SERVED_LEADS).await?;
+        lists::touch(&world.sql).await?;
         lives::window(world, long, &lives::IN_BATCHES, scale.window).await?;
         let beside = Crew::open(world, &long.id, &BESIDE).await?;
         lives::start(world, long).await?;

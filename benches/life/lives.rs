@@ -21,7 +21,8 @@ use super::{
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(300);
-const WARM_UP: Duration = Duration::from_secs(1);
+/// Of every run, before its window.
+pub const WARM_UP: Duration = Duration::from_secs(1);
 /// Of the floor beside lives one at a time, where the size of the table says nothing.
 const SINGLE_FLOOR_LEADS: usize = 100_000;
 
@@ -45,6 +46,9 @@ pub async fn measure(postgres: &Postgres, scale: Scale, report: &mut Report) -> 
     lists::with_list(postgres, "lives", scale.leads, async |world, campaign| {
         let floor = Floor::fill(world, scale.leads, scale.floor_seconds).await?;
         let statements = Statements::prepare(postgres, scale.leads, scale.floor_seconds).await?;
+        // After the last database was made.
+        lists::touch(&world.sql).await?;
+        lists::touch(statements.sql()).await?;
         // They may not keep up with the engine: all else is told all the same.
         let mut alone = Ok(());
         for round in 1..=scale.rounds {
@@ -70,7 +74,8 @@ pub async fn measure(postgres: &Postgres, scale: Scale, report: &mut Report) -> 
 
 /// Lives one at a time, beside the floor.
 pub async fn measure_single(postgres: &Postgres, scale: Scale, report: &mut Report) -> Fallible<()> {
-    lists::with_list(postgres, "single", scale.leads, async |world, campaign| {
+    lists::with_list(postgres, "single", scale.single_leads, async |world, campaign| {
+        lists::touch(&world.sql).await?;
         let floor = Floor::fill(world, SINGLE_FLOOR_LEADS, scale.floor_seconds).await?;
         for round in 1..=scale.rounds {
             println!("round {round} of {}", scale.rounds);
@@ -92,9 +97,9 @@ async fn beside(
     how: &str,
     report: &mut Report,
 ) -> Fallible<()> {
-    profile::reset(world).await?;
+    profile::reset(&world.sql).await?;
     let Window { per_second, wal_bytes, cpu_us } = window(world, campaign, shape, scale.window).await?;
-    profile::show(world).await?;
+    profile::show(&world.sql).await?;
     report.sample(&format!("life.{how}per_second"), per_second);
     report.sample(&format!("life.{how}cpu_us"), cpu_us.iter().sum());
     report.sample(&format!("life.{how}wal_bytes"), wal_bytes);

@@ -50,7 +50,7 @@ pub struct Scale {
     pub floor_seconds: usize,
     /// Leads of one import.
     pub imported: usize,
-    /// Leads of one run of whole lives one at a time.
+    /// Leads of the list of which a part lives one at a time.
     pub single_leads: usize,
     /// Callbacks timed.
     pub callbacks: usize,
@@ -69,7 +69,7 @@ impl Scale {
             window: Duration::from_secs(3),
             floor_seconds: 4,
             imported: 100_000,
-            single_leads: 30_000,
+            single_leads: 1_000_000,
             callbacks: 500,
             rounds: 5,
             cost_rounds: 3,
@@ -81,7 +81,7 @@ impl Scale {
             window: Duration::from_secs(2),
             floor_seconds: 2,
             imported: 30_000,
-            single_leads: 6_000,
+            single_leads: lists::SHORT,
             callbacks: 60,
             rounds: 3,
             cost_rounds: 1,

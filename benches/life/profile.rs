@@ -2,7 +2,9 @@
 
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
-use super::{Fallible, set, world::World};
+use tokio_postgres::Client;
+
+use super::{Fallible, set};
 
 const STATEMENTS: usize = 24;
 
@@ -25,31 +27,31 @@ pub fn settings() -> Vec<(String, String)> {
 }
 
 /// Makes the statistics visible.
-pub async fn prepare(world: &World) -> Fallible<()> {
+pub async fn prepare(sql: &Client) -> Fallible<()> {
     if wanted() {
-        world.sql.batch_execute("create extension if not exists pg_stat_statements").await?;
+        sql.batch_execute("create extension if not exists pg_stat_statements").await?;
     }
     Ok(())
 }
 
 /// Forgets what was before.
-pub async fn reset(world: &World) -> Fallible<()> {
+pub async fn reset(sql: &Client) -> Fallible<()> {
     if wanted() {
-        world.sql.batch_execute("select pg_stat_reset()").await?;
+        sql.batch_execute("select pg_stat_reset()").await?;
     }
-    reset_statements(world).await
+    reset_statements(sql).await
 }
 
 /// Forgets statements alone: what tables count goes on.
-pub async fn reset_statements(world: &World) -> Fallible<()> {
+pub async fn reset_statements(sql: &Client) -> Fallible<()> {
     if wanted() {
-        world.sql.batch_execute("select pg_stat_statements_reset()").await?;
+        sql.batch_execute("select pg_stat_statements_reset()").await?;
     }
     Ok(())
 }
 
 /// Prints what has run since.
-pub async fn show(world: &World) -> Fallible<()> {
+pub async fn show(sql: &Client) -> Fallible<()> {
     if !wanted() {
         return Ok(());
     }
@@ -71,7 +73,7 @@ pub async fn show(world: &World) -> Fallible<()> {
         "dirtied",
         "statement",
     ]);
-    for row in world.sql.query(&query, &[]).await? {
+    for row in sql.query(&query, &[]).await? {
         let number = |name: &str| row.try_get::<_, i64>(name).map(|number| number.to_string());
         let top = if row.try_get("toplevel")? { "*" } else { "" };
         table.add_row([
@@ -89,7 +91,7 @@ pub async fn show(world: &World) -> Fallible<()> {
     println!("{table}");
     let hot = "select relname::text, n_tup_upd, n_tup_hot_upd, n_tup_ins, n_tup_del from pg_stat_user_tables
                where schemaname = 'public' and n_tup_upd + n_tup_ins + n_tup_del > 0 order by 2 desc";
-    for row in world.sql.query(hot, &[]).await? {
+    for row in sql.query(hot, &[]).await? {
         let [updated, hot, inserted, deleted] =
             [row.try_get::<_, i64>(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?];
         let table: String = row.try_get(0)?;

@@ -4,14 +4,17 @@
 //! The texts are the engine's where they stand in files; a script of pgbench passes arrays as text between them. What builds the
 //! arrays belongs to the bench and is kept in the same statements where it can be.
 
-use std::{fmt::Write as _, fs, path::PathBuf};
+use std::{fmt::Write as _, fs, time::Duration};
+
+use tokio::time::{Instant, sleep};
 
 use super::{
-    Fallible, floor,
+    Fallible,
+    floor::Pgbench,
     intake::Campaign,
-    lists,
+    lists, lives, profile,
     report::Report,
-    world::{Postgres, cpu_ms_meanwhile},
+    world::{Postgres, cpu_ms, cpu_ms_of_family},
 };
 
 const DATABASE: &str = "statements";
@@ -59,12 +62,9 @@ from (select case x.place % 10 when 0 then 1 when 1 then 2 when 2 then 2 when 3 
 
 /// A copy of the list without an engine.
 pub struct Statements {
-    script: PathBuf,
-    database: String,
-    bin_dir: PathBuf,
-    defines: Vec<String>,
+    pgbench: Pgbench,
+    lasts: Duration,
     sql: tokio_postgres::Client,
-    seconds: usize,
     postgres_pid: u32,
 }
 
@@ -74,6 +74,7 @@ impl Statements {
         let list = lists::prepared(postgres, leads).await?;
         postgres.create(DATABASE, Some(&list)).await?;
         let sql = postgres.connect(DATABASE).await?;
+        profile::prepare(&sql).await?;
         sql.batch_execute(CLIENT_ROWS).await?;
         let Campaign { key, .. } = lists::only_campaign(&sql).await?;
         let row = sql
@@ -83,28 +84,40 @@ impl Statements {
         let defines = [("campaign", key), ("rules", rules), ("zones", zones)];
         let script = postgres.dir().join("statements.sql");
         fs::write(&script, text()?)?;
-        Ok(Statements {
-            script,
-            database: postgres.connection_string(DATABASE),
+        let pgbench = Pgbench {
             bin_dir: postgres.bin_dir().to_owned(),
+            database: postgres.connection_string(DATABASE),
+            script,
+            clients: CLIENTS,
+            // A second more, so that it does not end before the window does.
+            seconds: seconds + 1 + usize::try_from(lives::WARM_UP.as_secs())?,
             defines: defines.map(|(name, value)| format!("{name}={value}")).into(),
-            sql,
-            seconds,
-            postgres_pid: postgres.pid(),
-        })
+        };
+        let lasts = Duration::from_secs(u64::try_from(seconds)?);
+        Ok(Statements { pgbench, lasts, sql, postgres_pid: postgres.pid() })
     }
 
-    /// Whole lives per second, counted in the database, and processor time of each, pgbench's included.
+    /// A connection to the copy.
+    pub fn sql(&self) -> &tokio_postgres::Client {
+        &self.sql
+    }
+
+    /// Whole lives per second and processor time of each, pgbench's included, between two instants: the first calls of a
+    /// connection plan, which the engine's connections did long ago.
     #[allow(clippy::cast_precision_loss)]
     pub async fn measure(&self, report: &mut Report) -> Fallible<()> {
-        let before = self.lived().await?;
-        let run = floor::pgbench(&self.bin_dir, &self.database, &self.script, CLIENTS, self.seconds, &self.defines);
-        let (done, cpu_ms) = cpu_ms_meanwhile(self.postgres_pid, run).await;
-        done?;
+        profile::reset(&self.sql).await?;
+        let process = self.pgbench.start()?;
+        let pid = process.id().unwrap_or(0);
+        let used = || cpu_ms(pid) + cpu_ms_of_family(self.postgres_pid);
+        sleep(lives::WARM_UP).await;
+        let (before, used_before, started) = (self.lived().await?, used(), Instant::now());
+        sleep(self.lasts).await;
         let lives = (self.lived().await? - before).max(1) as f64;
-        report.sample("floor.statements_per_second", lives / self.seconds as f64);
-        report.sample("floor.statements_cpu_us", cpu_ms * 1_000.0 / lives);
-        Ok(())
+        report.sample("floor.statements_per_second", lives / started.elapsed().as_secs_f64());
+        report.sample("floor.statements_cpu_us", (used() - used_before) * 1_000.0 / lives);
+        Pgbench::end(process).await?;
+        profile::show(&self.sql).await
     }
 
     async fn lived(&self) -> Fallible<i64> {

@@ -196,7 +196,7 @@ impl World {
             postgres_pid: postgres.server.pid(),
             engines: vec![engine],
         };
-        profile::prepare(&world).await?;
+        profile::prepare(&world.sql).await?;
         Ok(world)
     }
 

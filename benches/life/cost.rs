@@ -138,7 +138,7 @@ async fn lives_of(
 async fn live(postgres: &Postgres, database: &str, campaign: &intake::Campaign, shape: &Shape) -> Fallible<f64> {
     let mut world = World::start(postgres, database).await?;
     let crew = Crew::open(&world, &campaign.id, shape).await?;
-    profile::reset_statements(&world.sql).await?;
+    profile::reset(&world.sql).await?;
     lives::start_and_wait(&mut world, campaign).await?;
     let tally = crew.close().await?;
     profile::show(&world.sql).await?;

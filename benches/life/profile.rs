@@ -34,16 +34,8 @@ pub async fn prepare(sql: &Client) -> Fallible<()> {
     Ok(())
 }
 
-/// Forgets what was before.
+/// Forgets statements that were before. What tables count goes on: autovacuum goes by it.
 pub async fn reset(sql: &Client) -> Fallible<()> {
-    if wanted() {
-        sql.batch_execute("select pg_stat_reset()").await?;
-    }
-    reset_statements(sql).await
-}
-
-/// Forgets statements alone: what tables count goes on.
-pub async fn reset_statements(sql: &Client) -> Fallible<()> {
     if wanted() {
         sql.batch_execute("select pg_stat_statements_reset()").await?;
     }

@@ -124,6 +124,10 @@ pub async fn window(world: &mut World, campaign: &Campaign, shape: &Shape, lasts
     let left = stats(world, campaign).await?;
     pause(world, campaign).await?;
     let tally = crew.close().await?;
+    if tally.lost > 0 {
+        // The figure stands for what happened; the log may say why.
+        world.show_log();
+    }
     if count(&left, LeadState::Eligible) == 0 {
         return Err("the list ran out in the window".into());
     }

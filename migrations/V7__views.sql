@@ -26,15 +26,15 @@ left join due d on d.campaign_id = l.campaign_id and d.lane = case l.state when 
 
 -- Whether a running campaign has come to its end: it has leads, none is leased or READY, and none can become leasable by the
 -- passing of time. Leads that lack a zone or an instant (held promises) do not hold it up; a lead that the refill has yet to look
--- at does. At the price of two bounded walks, and most often of a look at the gauge; where a walk finds nothing within its bound,
--- the campaign is not complete yet: when in doubt there is work left. The conditions are those of the refill.
+-- at does. At the price of a look at the gauge, and of walks that end at the first lead with work and are bounded: where one finds
+-- no end within its bound, the campaign is not complete yet: when in doubt there is work left. The conditions are those of the
+-- refill.
 create function campaign_is_complete(p_campaign int) returns boolean language plpgsql stable
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off as $$
 declare
     look constant int := 5000;
     g gauge;
     c record;
-    seen record;
 begin
     select x.* into g from gauge x where x.campaign_id = p_campaign;
     if g.ready > 0 or g.dialing > 0 then return false; end if;
@@ -49,33 +49,42 @@ begin
     if g.eligible - g.blocked_eligible + g.no_answer - g.blocked_no_answer + g.failed - g.blocked_failed = 0 then
         return g.eligible + g.intent_yes + g.intent_no + g.no_answer + g.failed + g.scheduled + g.consumed > 0;
     end if;
-    -- As refill_fresh sees them.
-    select count(*) as leads, bool_or(not x.blocked and x.attempts < c.max_attempts and x.state in (1, 6, 7)
-        and (x.state = 1 or not retry_is_over(x.last_outcome, x.streak, c.retry_limits))
-        and (x.not_before is null or x.epoch < g.epoch)) as work
-    into seen from (
-        select l.blocked, l.not_before, l.epoch, l.last_outcome, l.streak,
-            effective_state(l.state, l.epoch, g.epoch, l.blocked) as state,
-            effective_attempts(l.attempts, l.epoch, g.epoch) as attempts
-        from lead l
-        where l.campaign_id = p_campaign and (l.rank, l.lead_id) >= (g.cursor_rank, g.cursor_lead)
-        order by l.rank, l.lead_id limit look
-    ) as x;
-    if seen.work or seen.leads = look then return false; end if;
-    -- As refill_waiting does, once they are due.
-    select count(*) as leads, bool_or(not x.blocked and x.attempts < c.max_attempts and (x.due_epoch = g.epoch or x.reason = 7)
-        and not (x.state in (6, 7) and retry_is_over(x.last_outcome, x.streak, c.retry_limits))) as work
-    into seen from (
-        select q.epoch as due_epoch, q.reason, l.blocked, l.last_outcome, l.streak,
-            effective_state(l.state, l.epoch, g.epoch, l.blocked) as state, effective_attempts(l.attempts, l.epoch, g.epoch) as attempts
-        from (
-            select q.lead_id, q.epoch, q.reason from due q
-            where q.campaign_id = p_campaign and q.lane = 1 and q.at >= g.waiting_from and q.at < 'infinity'
-            order by q.at, q.lead_id limit look
-        ) as q
-        join lead l on l.campaign_id = p_campaign and l.lead_id = q.lead_id
-    ) as x;
-    return not coalesce(seen.work, false) and seen.leads < look;
+    -- As refill_fresh sees them; the last one looked at stands for all behind it.
+    if exists (
+        select from (
+            select l.blocked, l.not_before, l.epoch, l.last_outcome, l.streak,
+                effective_state(l.state, l.epoch, g.epoch, l.blocked) as state,
+                effective_attempts(l.attempts, l.epoch, g.epoch) as attempts,
+                row_number() over (order by l.rank, l.lead_id) as nth
+            from lead l
+            where l.campaign_id = p_campaign and (l.rank, l.lead_id) >= (g.cursor_rank, g.cursor_lead)
+            order by l.rank, l.lead_id limit look
+        ) as x
+        where x.nth = look or not x.blocked and x.attempts < c.max_attempts and x.state in (1, 6, 7)
+            and (x.state = 1 or not retry_is_over(x.last_outcome, x.streak, c.retry_limits))
+            and (x.not_before is null or x.epoch < g.epoch)
+    ) then
+        return false;
+    end if;
+    -- As refill_waiting does, once they are due. Whether there are too many to say is asked first: that takes the key alone.
+    if exists (
+        select from due q where q.campaign_id = p_campaign and q.lane = 1 and q.at >= g.waiting_from and q.at < 'infinity'
+        order by q.at, q.lead_id offset look - 1 limit 1
+    ) then
+        return false;
+    end if;
+    return not exists (
+        select from due q
+        -- Lead by lead: no plan may walk the list.
+        cross join lateral (
+            select l.blocked, l.last_outcome, l.streak, effective_state(l.state, l.epoch, g.epoch, l.blocked) as state,
+                effective_attempts(l.attempts, l.epoch, g.epoch) as attempts
+            from lead l where l.campaign_id = p_campaign and l.lead_id = q.lead_id offset 0
+        ) as x
+        where q.campaign_id = p_campaign and q.lane = 1 and q.at >= g.waiting_from and q.at < 'infinity'
+            and not x.blocked and x.attempts < c.max_attempts and (q.epoch = g.epoch or q.reason = 7)
+            and not (x.state in (6, 7) and retry_is_over(x.last_outcome, x.streak, c.retry_limits))
+    );
 end $$;
 
 -- Empty, always: each row is a broken invariant. For tests and for operators in doubt; it counts everything.

@@ -23,6 +23,6 @@ from gauge g, lateral (
     select count(*) filter (where z.begun_at is not null) as begun,
         count(*) filter (where z.begun_at is not null and z.deadline <= engine_now()) as overdue,
         count(*) filter (where z.begun_at is null and z.state <> 8) as unbegun
-    from lease z where z.campaign_id = g.campaign_id
+    from lease z where z.campaign_id = g.campaign_id and g.dialing > 0
 ) as z
 where g.campaign_id = $1::int

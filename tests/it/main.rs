@@ -23,6 +23,7 @@ mod interleavings;
 mod leads;
 mod number_rules;
 mod outcomes;
+mod plans;
 mod polls;
 mod privacy;
 mod protocol;

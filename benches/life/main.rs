@@ -6,6 +6,8 @@
 //! that fails is told, the others go on. `rules` says what the engine keeps, `dialer` is the dialers' process, `crew` runs
 //! them, `floor` times PostgreSQL, `profile` says where time went, `report` says it all.
 
+mod aged;
+mod big;
 mod callbacks;
 mod cost;
 mod crew;
@@ -172,5 +174,7 @@ async fn play(postgres: &Postgres, scale: Scale, report: &mut Report) -> Parts {
     parts.play("sessions", sessions::measure(postgres, scale, report)).await;
     parts.play("reset", grants::measure_reset(postgres, scale, report)).await;
     parts.play("replicas", replicas::measure(postgres, scale, report)).await;
+    parts.play("flat", big::measure(postgres, scale, report)).await;
+    parts.play("aged", aged::measure(postgres, scale, report)).await;
     parts
 }

@@ -225,6 +225,11 @@ impl World {
         self.engines.iter().filter_map(|engine| engine.process.id()).map(cpu_ms).sum()
     }
 
+    /// Resident memory of the engines, in MB.
+    pub fn engine_memory_mb(&self) -> f64 {
+        self.engines.iter().filter_map(|engine| engine.process.id()).map(memory_mb).sum()
+    }
+
     /// One number of the database.
     pub async fn number(&self, query: &str) -> Fallible<i64> {
         Ok(self.sql.query_one(query, &[]).await?.try_get(0)?)
@@ -308,6 +313,14 @@ pub async fn cpu_ms_meanwhile<T>(postgres_pid: u32, stretch: impl Future<Output 
     let before = used();
     let done = stretch.await;
     (done, used() - before)
+}
+
+/// Resident memory of a process, in MB; 0 when it is gone.
+pub fn memory_mb(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let kilobytes =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
+    kilobytes.unwrap_or(0.0) / 1_024.0
 }
 
 /// Processor time of a process and of its living children.

@@ -157,7 +157,6 @@ create table lead (
     blocked              boolean not null default false,
     external_id          text,
     variables            jsonb,
-    primary key (campaign_id, lead_id),
     constraint scheduled_leads_have_a_promise check (state <> 8 or callback_at is not null),
     constraint do_not_call_leads_are_blocked check (blocked or not do_not_call)
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000,
@@ -166,6 +165,8 @@ create table lead (
 create unique index lead_number_is_unique_in_its_campaign on lead (number, campaign_id);
 create unique index lead_external_id_is_unique_in_its_campaign on lead (external_id, campaign_id) where external_id is not null;
 create index lead_in_order on lead (campaign_id, rank, lead_id);
+-- The key comes last: while the list is empty both indexes look alike to the planner, it takes the newer one, and pinned plans stay.
+alter table lead add primary key (campaign_id, lead_id);
 
 -- READY: the queue's small buffer. `state` is the one to go back to, `owner` the replica whose memory orders it.
 create table ready_lead (

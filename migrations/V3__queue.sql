@@ -306,3 +306,51 @@ begin
     end if;
     return moves.n;
 end $$;
+
+-- What a replica's memory holds of leads that may be leased; in the order asked for.
+-- Caller: whoever takes over a buffer.
+create function queued_leads(p_campaign int, p_leads uuid[])
+returns table (campaign_id int, lead_id uuid, number bigint, rank smallint, zone_id smallint, attempts smallint, epoch int, attempts_total int,
+               external_id text, variables jsonb, version int, seq int, last_outcome smallint, streak smallint, rang_at timestamptz,
+               conversation_seq int, conversation_outcome smallint, callback_at timestamptz, callback_latest timestamptz,
+               callbacks smallint)
+language plpgsql stable
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off set enable_bitmapscan = off as $$
+declare
+    current int := (select g.epoch from gauge g where g.campaign_id = p_campaign);
+begin
+    return query
+    select l.campaign_id, l.lead_id, l.number, l.rank, l.zone_id, effective_attempts(l.attempts, l.epoch, current), current,
+        l.attempts_total, l.external_id, l.variables, l.version, l.seq, l.last_outcome,
+        case when l.epoch < current then 0 else l.streak end::smallint, l.rang_at, l.conversation_seq, l.conversation_outcome,
+        l.callback_at, l.callback_latest, l.callbacks
+    from unnest(p_leads) with ordinality as i (lead_id, place)
+    -- Lead by lead: without statistics the planner would walk the list.
+    cross join lateral (select x.* from lead x where x.campaign_id = p_campaign and x.lead_id = i.lead_id offset 0) as l
+    order by i.place;
+end $$;
+
+-- The same of promises that are due at p_until, the first p_limit of each campaign.
+-- Caller: the dispatcher's survey.
+create function due_promises(p_campaigns int[], p_until timestamptz, p_limit bigint)
+returns table (campaign_id int, lead_id uuid, number bigint, rank smallint, zone_id smallint, attempts smallint, epoch int, attempts_total int,
+               external_id text, variables jsonb, version int, seq int, last_outcome smallint, streak smallint, rang_at timestamptz,
+               conversation_seq int, conversation_outcome smallint, callback_at timestamptz, callback_latest timestamptz,
+               callbacks smallint, promised timestamptz)
+language plpgsql stable
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off set enable_bitmapscan = off as $$
+begin
+    return query
+    select l.campaign_id, l.lead_id, l.number, l.rank, l.zone_id, effective_attempts(l.attempts, l.epoch, g.epoch), g.epoch,
+        l.attempts_total, l.external_id, l.variables, l.version, l.seq, l.last_outcome,
+        case when l.epoch < g.epoch then 0 else l.streak end::smallint, l.rang_at, l.conversation_seq, l.conversation_outcome,
+        l.callback_at, l.callback_latest, l.callbacks, d.at
+    from unnest(p_campaigns) as i (campaign_id)
+    cross join lateral (select x.epoch, x.promise_from from gauge x where x.campaign_id = i.campaign_id offset 0) as g
+    cross join lateral (
+        select q.at, q.lead_id from due q
+        where q.campaign_id = i.campaign_id and q.lane = 0 and q.at >= g.promise_from and q.at <= p_until
+        order by q.at, q.lead_id limit p_limit
+    ) as d
+    cross join lateral (select x.* from lead x where x.campaign_id = i.campaign_id and x.lead_id = d.lead_id offset 0) as l;
+end $$;

@@ -539,3 +539,24 @@ begin
     left join unnest(moves.leases, moves.sessions) as x (l, s) on x.l = i.l
     left join lease z on z.lease_id = i.l and (p_session is null or z.session_id = p_session);
 end $$;
+
+-- What the core decides by about live leases and their leads. Leases that are gone are left out.
+-- Callers: the outcome gatherer, the sweeper, reopened sessions.
+create function lease_contexts(p_leases uuid[])
+returns table (lease_id uuid, lease_seq int, begun_at timestamptz, granted_at timestamptz, campaign_id int, lead_id uuid, version int,
+               state smallint, seq int, last_outcome smallint, streak smallint, rang_at timestamptz, conversation_seq int,
+               conversation_outcome smallint, callback_at timestamptz, callback_latest timestamptz, callbacks smallint, attempts smallint,
+               epoch int)
+language plpgsql stable
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off set enable_bitmapscan = off as $$
+begin
+    return query
+    select z.lease_id, z.seq, z.begun_at, z.granted_at, z.campaign_id, z.lead_id, l.version, l.state, l.seq, l.last_outcome,
+        case when l.epoch < g.epoch then 0 else l.streak end::smallint, l.rang_at, l.conversation_seq, l.conversation_outcome,
+        l.callback_at, l.callback_latest, l.callbacks, l.attempts, g.epoch
+    from unnest(p_leases) as i (lease_id)
+    -- Lease by lease: tables that were empty when this was planned would be walked.
+    cross join lateral (select x.* from lease x where x.lease_id = i.lease_id offset 0) as z
+    cross join lateral (select x.* from lead x where x.campaign_id = z.campaign_id and x.lead_id = z.lead_id offset 0) as l
+    cross join lateral (select x.epoch from gauge x where x.campaign_id = z.campaign_id offset 0) as g;
+end $$;

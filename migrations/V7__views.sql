@@ -87,6 +87,48 @@ begin
     );
 end $$;
 
+-- When the first of a campaign's waiting leads is due; null: none is. The bounds are those of its gauge.
+create function next_due_at(p_campaign int, p_promise_from timestamptz, p_waiting_from timestamptz) returns timestamptz
+language plpgsql stable
+set enable_seqscan = off set enable_bitmapscan = off as $$
+begin
+    return least(
+        (select d.at from due d where d.campaign_id = p_campaign and d.lane = 0 and d.at >= p_promise_from and d.at < 'infinity'
+            order by d.at limit 1),
+        (select d.at from due d where d.campaign_id = p_campaign and d.lane = 1 and d.at >= p_waiting_from and d.at < 'infinity'
+            order by d.at limit 1));
+end $$;
+
+-- Of a campaign's waiting leads: those that are due by an instant and will be called then, up to a thousand are looked at per lane;
+-- and promises without an instant, up to 10,000. Lead by lead: no plan may walk the list.
+create function waiting_counts(p_campaign int, p_until timestamptz, out due_soon bigint, out held bigint)
+language plpgsql stable
+set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off as $$
+declare
+    g gauge;
+    most smallint;
+begin
+    select x.* into g from gauge x where x.campaign_id = p_campaign;
+    select x.max_attempts into most from campaign x where x.campaign_id = p_campaign;
+    due_soon := (
+        select count(*) from (
+            select from due d where d.campaign_id = p_campaign and d.lane = 0 and d.at >= g.promise_from and d.at <= p_until limit 1000
+        ) as promised
+    ) + (
+        select count(*) from (
+            select d.lead_id, d.epoch, d.reason from due d
+            where d.campaign_id = p_campaign and d.lane = 1 and d.at >= g.waiting_from and d.at <= p_until
+            order by d.at limit 1000
+        ) as d
+        cross join lateral (
+            select l.attempts, l.epoch from lead l where l.campaign_id = p_campaign and l.lead_id = d.lead_id offset 0
+        ) as l
+        where (d.epoch = g.epoch or d.reason = 7) and effective_attempts(l.attempts, l.epoch, g.epoch) < most
+    );
+    held := (select count(*) from (
+        select from due d where d.campaign_id = p_campaign and d.lane = 0 and d.at = 'infinity' limit 10000) as held);
+end $$;
+
 -- Empty, always: each row is a broken invariant. For tests and for operators in doubt; it counts everything.
 create view invariant_violation as
 with place as (

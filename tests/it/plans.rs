@@ -291,6 +291,7 @@ impl Scene {
         let soon = self.now + TimeDelta::seconds(65);
         self.cost("promises", async |s| s.store.promises(&[s.campaign], soon, 500).await).await?;
         self.cost("campaign", async |s| s.store.campaign(By::Key(s.campaign)).await).await?;
+        self.cost("gauge", async |s| s.store.gauge(s.campaign).await).await?;
         self.cost("import", async |s| leads::insert(&s.store.client().await?, s.campaign, new).await).await.map(drop)
     }
 

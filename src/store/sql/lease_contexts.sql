@@ -1,6 +1,3 @@
-select z.lease_id, z.seq as lease_seq, z.begun_at, z.granted_at, l.campaign_id, l.lead_id, l.version, l.state, l.seq, l.last_outcome,
-    case when l.epoch < g.epoch then 0 else l.streak end::smallint as streak, l.rang_at, l.conversation_seq, l.conversation_outcome, l.callback_at, l.callback_latest, l.callbacks, l.attempts, g.epoch
-from unnest($1::uuid[]) as i (lease_id)
-join lease z on z.lease_id = i.lease_id
-join lead l on l.campaign_id = z.campaign_id and l.lead_id = z.lead_id
-join gauge g on g.campaign_id = l.campaign_id
+select lease_id, lease_seq, begun_at, granted_at, campaign_id, lead_id, version, state, seq, last_outcome, streak, rang_at,
+    conversation_seq, conversation_outcome, callback_at, callback_latest, callbacks, attempts, epoch
+from lease_contexts($1::uuid[])

@@ -99,8 +99,9 @@ begin
             order by d.at limit 1));
 end $$;
 
--- Of a campaign's waiting leads: those that are due by an instant and will be called then, up to a thousand are looked at per lane;
--- and promises without an instant, up to 10,000. Lead by lead: no plan may walk the list.
+-- Of a campaign's waiting leads: those that are due by an instant and will be called then, looked for among 1,000 promises
+-- and 250 others, each of which takes a look at its lead; and promises without an instant, up to 10,000. Lead by lead: no plan may
+-- walk the list.
 create function waiting_counts(p_campaign int, p_until timestamptz, out due_soon bigint, out held bigint)
 language plpgsql stable
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off as $$
@@ -118,7 +119,7 @@ begin
         select count(*) from (
             select d.lead_id, d.epoch, d.reason from due d
             where d.campaign_id = p_campaign and d.lane = 1 and d.at >= g.waiting_from and d.at <= p_until
-            order by d.at limit 1000
+            order by d.at limit 250
         ) as d
         cross join lateral (
             select l.attempts, l.epoch from lead l where l.campaign_id = p_campaign and l.lead_id = d.lead_id offset 0

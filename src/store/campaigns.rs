@@ -227,7 +227,7 @@ pub struct GaugeRow {
     pub epoch: i32,
     /// The first due row.
     pub next_due_at: Option<DateTime<Utc>>,
-    /// Leads that are due within five minutes, promises included; up to a thousand are looked at per lane.
+    /// Leads that are due within five minutes, promises included; up to 1,000 promises and 250 others are looked at.
     pub due_soon: i64,
     /// Promises without an instant, up to 10,000.
     pub held: i64,

@@ -105,6 +105,8 @@ async fn age<T>(
     campaign: &Campaign,
     watch: impl AsyncFnOnce(&mut Minutes) -> Fallible<T>,
 ) -> Fallible<T> {
+    // Else the early minutes would write an image of each page, and the late ones none.
+    lists::touch(&world.sql).await?;
     profile::reset(world).await?;
     let crew = Crew::open(world, &campaign.id, &lives::IN_BATCHES).await?;
     lives::start(world, campaign).await?;

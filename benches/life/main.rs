@@ -17,6 +17,7 @@ mod grants;
 mod intake;
 mod lists;
 mod lives;
+mod peers;
 mod profile;
 mod replicas;
 mod report;
@@ -176,5 +177,8 @@ async fn play(postgres: &Postgres, scale: Scale, report: &mut Report) -> Parts {
     parts.play("replicas", replicas::measure(postgres, scale, report)).await;
     parts.play("flat", big::measure(postgres, scale, report)).await;
     parts.play("aged", aged::measure(postgres, scale, report)).await;
+    if !scale.quick {
+        parts.play("peers", peers::measure(postgres, report)).await;
+    }
     parts
 }

@@ -25,7 +25,7 @@ enum Goal {
 }
 
 /// Goals; each means two cores that dialers, engine and PostgreSQL share.
-const GOALS: [(&str, Goal); 20] = [
+const GOALS: [(&str, Goal); 33] = [
     ("life.reference_ratio", Goal::AtLeast(0.4)),
     ("life.ratio", Goal::AtLeast(0.8)),
     ("life.single_ratio", Goal::AtLeast(4.0)),
@@ -42,6 +42,19 @@ const GOALS: [(&str, Goal); 20] = [
     ("stats.ms", Goal::AtMost(2.0)),
     ("replicas.ratio", Goal::AtLeast(0.9)),
     ("memory.mb", Goal::AtMost(200.0)),
+    ("peers.graphile_worker.plain_ratio", Goal::AtLeast(5.0)),
+    ("peers.graphile_worker.local_queue_ratio", Goal::AtLeast(0.5)),
+    ("peers.graphile_worker.limited_ratio", Goal::AtLeast(1.0)),
+    ("peers.graphile_worker_rs.plain_ratio", Goal::AtLeast(5.0)),
+    ("peers.graphile_worker_rs.local_queue_ratio", Goal::AtLeast(0.5)),
+    ("peers.graphile_worker_rs.limited_ratio", Goal::AtLeast(1.0)),
+    ("peers.pg_boss.fetch_ratio", Goal::AtLeast(1.0)),
+    ("peers.pg_boss.limited_ratio", Goal::AtLeast(1.0)),
+    ("peers.pgqueuer.batch_ratio", Goal::AtLeast(1.0)),
+    ("peers.pgqueuer.limited_ratio", Goal::AtLeast(1.0)),
+    ("peers.procrastinate.plain_ratio", Goal::AtLeast(5.0)),
+    ("peers.procrastinate.limited_ratio", Goal::AtLeast(1.0)),
+    ("peers.seed_loop_ratio", Goal::AtLeast(50.0)),
     // What all rules may cost, of the baseline.
     ("rules.wal_ratio", Goal::AtMost(1.3)),
     ("rules.buffers_ratio", Goal::AtMost(1.3)),
@@ -87,9 +100,11 @@ impl Report {
         self.samples.entry(key.to_owned()).or_default().push(value);
     }
 
-    /// One median over another.
+    /// One median over another, where both were measured.
     pub fn ratio(&mut self, key: &str, ours: &str, floor: &str) {
-        self.ratio_to(key, ours, self.median(floor));
+        if [ours, floor].iter().all(|key| self.samples.contains_key(*key)) {
+            self.ratio_to(key, ours, self.median(floor));
+        }
     }
 
     /// A median over a figure known before.

@@ -17,7 +17,7 @@ use dialplane::{
     store::{
         Store, StoreError,
         campaigns::{self, By},
-        leads::{self, NewLead},
+        intake::{self, NewLead},
         leases::{GrantItem, GrantVerdict, ReportDetails, Settlement},
         permits::{BeginItem, BeginVerdict},
         queue::{Parked, QueuedLead, Windows, waiting},
@@ -230,7 +230,9 @@ impl Scene {
     fn settlement(&self, lease: LeaseId, version: i32, facts: Facts) -> Settlement {
         Settlement {
             lease,
+            campaign: self.campaign,
             version,
+            epoch: 0,
             outcome: Outcome::NoAnswer,
             state: LeadState::IntentNoAnswer,
             due_at: Some(self.now + TimeDelta::hours(1)),
@@ -275,7 +277,7 @@ impl Scene {
     async fn settle(&mut self, leases: &[LeaseId]) -> Done<usize> {
         let contexts = self.cost("contexts", async |s| s.store.lease_contexts(leases).await).await?;
         let mut settlements: Vec<_> =
-            contexts.iter().map(|c| self.settlement(c.lease, c.context.version, c.context.facts.clone())).collect();
+            contexts.iter().map(|c| self.settlement(c.lease, c.context.version, c.context.facts)).collect();
         if settlements.is_empty() {
             settlements.extend(leases.iter().map(|lease| self.settlement(*lease, 0, Facts::default())));
         }
@@ -292,7 +294,13 @@ impl Scene {
         self.cost("promises", async |s| s.store.promises(&[s.campaign], soon, 500).await).await?;
         self.cost("campaign", async |s| s.store.campaign(By::Key(s.campaign)).await).await?;
         self.cost("gauge", async |s| s.store.gauge(s.campaign).await).await?;
-        self.cost("import", async |s| leads::insert(&s.store.client().await?, s.campaign, new).await).await.map(drop)
+        self.cost("import", async |s| {
+            let mut client = s.store.client().await?;
+            let transaction = client.transaction().await?;
+            intake::insert(&transaction, s.campaign, new).await?;
+            Ok(transaction.commit().await?)
+        })
+        .await
     }
 
     /// Makes all plans: calls about leads and leases that are not there, as often as it takes for a general plan.
@@ -321,7 +329,7 @@ impl Scene {
     async fn live(&mut self) -> Done<()> {
         let queued = self.refill(i32::try_from(3 * BATCH).unwrap()).await?;
         assert_eq!(queued.len(), 3 * BATCH);
-        let items: Vec<_> = queued.iter().map(|lead| self.item(lead.lead, lead.number, lead.seq + 1)).collect();
+        let items: Vec<_> = queued.iter().map(|lead| self.item(lead.lead, lead.number, lead.facts.last_seq + 1)).collect();
         let leases: Vec<LeaseId> = items.iter().map(|item| item.lease).collect();
         for part in items[..2 * BATCH].chunks(BATCH) {
             assert_eq!(self.grant(part).await?, [GrantVerdict::Granted; BATCH]);

@@ -107,13 +107,13 @@ async fn age<T>(
 ) -> Fallible<T> {
     // Else the early minutes would write an image of each page, and the late ones none.
     lists::touch(&world.sql).await?;
-    profile::reset(world).await?;
+    profile::reset(&world.sql).await?;
     let crew = Crew::open(world, &campaign.id, &lives::IN_BATCHES).await?;
     lives::start(world, campaign).await?;
     let now = big::attempts(world, campaign).await?;
     let watched = watch(&mut Minutes { world, campaign, now }).await?;
     lives::pause(world, campaign).await?;
     println!("  {}", crew.close().await?);
-    profile::show(world).await?;
+    profile::show(&world.sql).await?;
     Ok(watched)
 }

@@ -22,7 +22,7 @@ const WARM_UP: i64 = 2_000;
 /// Lives of a run until which it is timed; then the short list runs dry.
 const END: i64 = 9_000;
 /// Of the runs.
-const DIALERS: Shape = Shape { processes: 8, sessions: 1, slots: 100, batch: 100 };
+const DIALERS: Shape = Shape { processes: 8, slots: 100, batch: 100, ..Shape::PLAIN };
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -31,7 +31,7 @@ const RUNS_PER_ROUND: usize = 3;
 const STATS_CALLS: usize = 200;
 
 /// Two thousand dialers.
-const CROWD: Shape = Shape { processes: 2, sessions: 1_000, slots: 2, batch: 2 };
+const CROWD: Shape = Shape { processes: 2, sessions: 1_000, slots: 2, batch: 2, ..Shape::PLAIN };
 const CROWD_WORKS: Duration = Duration::from_secs(3);
 
 /// The short list as it was, with no history. The engine is paused, and knows nothing of it.
@@ -77,7 +77,7 @@ async fn renew(world: &World) -> Fallible<()> {
 
 /// How many live per second, between the first and the last lives of a run.
 async fn run(world: &mut World, campaign: &Campaign) -> Fallible<f64> {
-    profile::reset(world).await?;
+    profile::reset(&world.sql).await?;
     let crew = Crew::open(world, &campaign.id, &DIALERS).await?;
     let (before, _) = attempts(world, campaign).await?;
     lives::start(world, campaign).await?;
@@ -85,7 +85,7 @@ async fn run(world: &mut World, campaign: &Campaign) -> Fallible<f64> {
     let to = until(world, campaign, before + END).await?;
     lives::pause(world, campaign).await?;
     crew.close().await?;
-    profile::show(world).await?;
+    profile::show(&world.sql).await?;
     Ok(per_second(from, to))
 }
 
@@ -120,13 +120,13 @@ async fn until(world: &World, campaign: &Campaign, many: i64) -> Fallible<(i64, 
 /// Of a running campaign that has lived, which nobody dials for.
 async fn statistics(world: &mut World, campaign: &Campaign, report: &mut Report) -> Fallible<()> {
     lives::start(world, campaign).await?;
-    profile::reset(world).await?;
+    profile::reset(&world.sql).await?;
     for _ in 0..STATS_CALLS {
         let asked = Instant::now();
         lives::stats(world, campaign).await?;
         report.sample("stats.ms", asked.elapsed().as_secs_f64() * 1_000.0);
     }
-    profile::show(world).await?;
+    profile::show(&world.sql).await?;
     lives::pause(world, campaign).await
 }
 

@@ -360,8 +360,8 @@ begin
             when i.at is null then 8
             else 7 end::smallint, coalesce(z.begun_at, asked.free[array_position(asked.leases, i.lease_id)], i.again)
     from unnest(p_sessions, p_leases, p_nonces, turns.at, turns.again) as i (session_id, lease_id, nonce, at, again)
-    left join lease z on z.lease_id = i.lease_id and z.session_id = i.session_id
-    left join campaign c on c.campaign_id = z.campaign_id;
+    left join lateral (select z.* from lease z where z.lease_id = i.lease_id and z.session_id = i.session_id offset 0) as z on true
+    left join lateral (select c.* from campaign c where c.campaign_id = z.campaign_id offset 0) as c on true;
 end $$;
 
 -- Ends leases with their outcomes, as the core decided them: per lease the state that follows, when it is due, the
@@ -422,7 +422,7 @@ begin
             rang_at = case when x.outcome <> 11 then coalesce(x.begun_at, x.granted_at) else l.rang_at end,
             returned_in_a_row = 0, version = l.version + 1, do_not_call = l.do_not_call or x.outcome = 4,
             blocked = x.blocked_after, updated_at = t
-        from filed x where l.ctid = x.lead_tid
+        from filed x where l.ctid = x.lead_tid returning 1
     ), d as (
         insert into due (campaign_id, lane, at, lead_id, epoch, state, reason)
         select x.campaign_id, case p_states[x.ord] when 8 then 0 else 1 end, x.waits_until, x.lead_id, x.current_epoch, p_states[x.ord],
@@ -447,8 +447,11 @@ begin
     select array_agg(x.lease_id) as leases, array_agg(x.session_id) as sessions, array_agg(x.campaign_id) as c,
         array_agg(p_states[x.ord]) as t, array_agg(x.blocked) as fb, array_agg(x.blocked_after) as tb,
         array_agg(x.waits_until) as at,
-        array_agg((x.outcome <> 11)::int) as counted, array_agg(x.outcome) as outcomes, array_agg(x.begun_at) as begun, count(*)::int as n
+        array_agg((x.outcome <> 11)::int) as counted, array_agg(x.outcome) as outcomes, array_agg(x.begun_at) as begun, count(*)::int as n,
+        (select count(*) from l) as leads
     into moves from filed x;
+    -- Leads change under the exclusive fence alone, but for those that are queued.
+    if moves.leads <> moves.n then raise exception 'a lead moved under its lease'; end if;
     if moves.n > 0 then
         perform lock_gauges(array[0] || moves.c);
         perform move_counts(array_agg(m.c) || 0, array_agg(3::smallint) || 3::smallint, array_agg(m.fb) || false, array_agg(m.t) || 0::smallint,
@@ -537,7 +540,9 @@ begin
     select i.l, case when x.l is not null then 1 when z.lease_id is not null then 2 else 3 end::smallint, coalesce(x.s, z.session_id)
     from unnest(p_leases) as i (l)
     left join unnest(moves.leases, moves.sessions) as x (l, s) on x.l = i.l
-    left join lease z on z.lease_id = i.l and (p_session is null or z.session_id = p_session);
+    left join lateral (
+        select z.lease_id, z.session_id from lease z where z.lease_id = i.l and (p_session is null or z.session_id = p_session) offset 0
+    ) as z on true;
 end $$;
 
 -- What the core decides by about live leases and their leads. Leases that are gone are left out.

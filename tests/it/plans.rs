@@ -329,7 +329,8 @@ impl Scene {
     async fn live(&mut self) -> Done<()> {
         let queued = self.refill(i32::try_from(3 * BATCH).unwrap()).await?;
         assert_eq!(queued.len(), 3 * BATCH);
-        let items: Vec<_> = queued.iter().map(|lead| self.item(lead.lead, lead.number, lead.facts.last_seq + 1)).collect();
+        let items: Vec<_> =
+            queued.iter().map(|lead| self.item(lead.lead, lead.number, lead.facts.last_seq + 1)).collect();
         let leases: Vec<LeaseId> = items.iter().map(|item| item.lease).collect();
         for part in items[..2 * BATCH].chunks(BATCH) {
             assert_eq!(self.grant(part).await?, [GrantVerdict::Granted; BATCH]);

@@ -11,8 +11,8 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-pub(super) use briefs::Briefs;
 pub use briefs::Brief;
+pub(super) use briefs::Briefs;
 pub use feed::{Feed, FeedPage};
 
 use super::{Engine, EngineError, again, leasing::messages::RevokeReason, news::FACTS};
@@ -27,8 +27,7 @@ use crate::{
     },
     store::{
         leases::{self, ReportDetails, Settlement},
-        live_leases,
-        suppressions,
+        live_leases, suppressions,
     },
 };
 
@@ -101,12 +100,7 @@ pub struct ReportAnswer {
 }
 
 /// What the core decides when a live lease ends with a report.
-pub(super) fn settlement(
-    lease: &Brief,
-    report: &Report,
-    policy: &RetryPolicy,
-    now: DateTime<Utc>,
-) -> Settlement {
+pub(super) fn settlement(lease: &Brief, report: &Report, policy: &RetryPolicy, now: DateTime<Utc>) -> Settlement {
     let fact = Fact {
         seq: lease.seq,
         outcome: report.outcome,

@@ -44,8 +44,8 @@ impl Engine {
     pub(crate) fn announce_ended(&self, leases: impl IntoIterator<Item = LeaseId>, reason: Option<RevokeReason>) {
         let leases: Vec<LeaseId> = leases.into_iter().collect();
         self.briefs.ended(leases.iter().copied());
-        for lease in leases {
-            self.tell(Event::Ended(lease, reason));
+        if !leases.is_empty() {
+            self.tell(Event::Ended(leases, reason));
         }
     }
 

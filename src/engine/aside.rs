@@ -103,7 +103,7 @@ impl Engine {
         let engine = Arc::clone(self);
         self.ask_aside(async move {
             match engine.store.ended(&leases).await {
-                Ok(ended) => ended.into_iter().for_each(|lease| engine.tell(Event::EndedElsewhere(lease, None))),
+                Ok(ended) => engine.tell(Event::EndedElsewhere(ended, None)),
                 Err(error) => engine.outage.note(&error),
             }
         });

@@ -1,5 +1,7 @@
 //! What streams and polls have in common: how a dialer states its demand, and how it is told.
 
+use std::collections::HashSet;
+
 use tonic::{Code, Status};
 
 use super::{
@@ -89,7 +91,8 @@ pub fn polled(messages: Vec<Message>) -> pb::PollLeasesResponse {
             }
             lease_calls_response::Message::Revoked(revoked) => {
                 // Granted and taken away in one answer: it was never there.
-                answer.leases.retain(|lease| !revoked.lease_ids.contains(&lease.lease_id));
+                let over: HashSet<&str> = revoked.lease_ids.iter().map(String::as_str).collect();
+                answer.leases.retain(|lease| !over.contains(lease.lease_id.as_str()));
                 answer.revoked.push(revoked);
             }
             lease_calls_response::Message::Throttled(throttled) => answer.throttled = Some(throttled),

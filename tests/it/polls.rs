@@ -1,6 +1,6 @@
 //! PollLeases: the protocol for clients without streams.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use dialplane::{
     domain::settings::SchedulerSettings,
@@ -176,6 +176,41 @@ async fn a_session_moves_between_polls_and_streams_and_replicas() {
     taken_apart(&waiting.await.unwrap()).is(Code::Aborted, "SESSION_TAKEN_OVER");
     assert_eq!(dialer.begin(&lease).await.verdict(), pb::BeginVerdict::Permitted);
     assert!(dialer.gets_nothing_for(QUIET).await);
+    world.check().await;
+    other.running.stop().await.unwrap();
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_of_leases_that_another_replica_ends_between_two_polls_are_told_and_the_session_lives_on() {
+    const LEASES: usize = 600;
+    let mut world = World::with(SchedulerSettings { max_concurrency: 1_000, ..settings() }).await;
+    let mut other = world.another_engine().await;
+    let campaign = world.campaign(pb::CampaignRules { begin_within: seconds(120), ..rules() }).await;
+    world.add_some(&campaign, LEASES).await;
+    let session = new_id();
+    let mut client = world.scheduler.clone();
+    let mut held = HashSet::new();
+    let mut received: Vec<String> = Vec::new();
+    while held.len() < LEASES {
+        let known: Vec<&str> = received.iter().map(String::as_str).collect();
+        let leases = leased(&mut client, &session, 600, &known).await;
+        received = leases.into_iter().map(|lease| lease.lease_id).collect();
+        held.extend(received.clone());
+    }
+    let pause = pb::PauseCampaignRequest { campaign_id: campaign.clone(), ..Default::default() };
+    other.campaigns.pause_campaign(pause).await.unwrap();
+    // All of it comes while nobody polls.
+    tokio::time::sleep(QUIET).await;
+    let mut over = HashSet::new();
+    while over.len() < LEASES {
+        let answer = ask(&mut client, poll(&session, 600, &[])).await.unwrap().into_inner();
+        assert!(answer.opened.is_none(), "the session was lost");
+        over.extend(answer.revoked.into_iter().flat_map(|revoked| revoked.lease_ids));
+    }
+    assert_eq!(over, held);
+    world.run(&campaign).await;
+    assert!(!held.contains(&leased(&mut client, &session, 600, &[]).await[0].lease_id));
     world.check().await;
     other.running.stop().await.unwrap();
     world.stop().await;

@@ -1,6 +1,6 @@
 //! The lease protocol: receipts, permits, sessions, slots, drain, revocation.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use dialplane::{
     domain::settings::SchedulerSettings,
@@ -287,6 +287,32 @@ async fn a_pause_stops_grants_and_permits_at_once_and_begun_calls_go_on() {
     assert!(dialer.gets_nothing_for(QUIET).await);
     world.run(&campaign).await;
     dialer.leases(2).await;
+    world.check().await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hundreds_of_leases_that_end_together_are_told_in_one_message_and_the_session_lives_on() {
+    const LEASES: usize = 600;
+    let mut world = World::with(SchedulerSettings { max_concurrency: 1_000, ..settings() }).await;
+    let campaign = world.campaign(pb::CampaignRules { begin_within: seconds(120), ..rules() }).await;
+    world.add_some(&campaign, LEASES).await;
+    let mut dialer = world.dialer(&campaign, 600).await;
+    let held: HashSet<String> = dialer.leases(LEASES).await.into_iter().map(|lease| lease.lease_id).collect();
+    world.pause(&campaign).await;
+    let (mut messages, mut over) = (0, HashSet::new());
+    while over.len() < LEASES {
+        if let Message::Revoked(revoked) = dialer.next().await.unwrap() {
+            assert_eq!(revoked.reason(), pb::RevokeReason::CampaignChanged);
+            messages += 1;
+            over.extend(revoked.lease_ids);
+        }
+    }
+    assert_eq!((messages, over), (1, held.clone()));
+    world.run(&campaign).await;
+    assert!(dialer.leases(LEASES).await.iter().all(|lease| !held.contains(&lease.lease_id)));
+    dialer.heartbeat().await;
+    while !matches!(dialer.next().await.unwrap(), Message::HeartbeatAck(_)) {}
     world.check().await;
     world.stop().await;
 }

@@ -122,13 +122,12 @@ impl Dispatcher {
             Event::Heartbeat(session, stream) if self.has(session, stream) => self.floor.heartbeat(session, now),
             Event::Drain(session, stream) if self.has(session, stream) => self.floor.drain(session),
             Event::Leave(within) => self.floor.leave(within, now),
-            Event::Ended(lease, reason) => {
-                if !self.floor.holds(lease) {
-                    self.engine.signal_ended(lease, reason);
-                }
-                self.floor.ended(lease, reason)
+            Event::Ended(leases, reason) => {
+                let elsewhere = leases.iter().filter(|lease| !self.floor.holds(**lease));
+                elsewhere.for_each(|lease| self.engine.signal_ended(*lease, reason));
+                self.floor.ended(&leases, reason)
             }
-            Event::EndedElsewhere(lease, reason) => self.floor.ended(lease, reason),
+            Event::EndedElsewhere(leases, reason) => self.floor.ended(&leases, reason),
             Event::Granted(planned, result) => {
                 self.granting = false;
                 self.granted(planned, result, now)

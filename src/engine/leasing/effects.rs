@@ -63,12 +63,16 @@ impl Dispatcher {
         let (engine, events) = (Arc::clone(&self.engine), self.events.clone());
         tokio::spawn(async move {
             let Some(released) = give_back(&engine, &leases).await else { return };
-            for one in released {
-                let _ = match one.verdict {
-                    ReleaseVerdict::Released => events.send(Event::Ended(one.lease, reason)),
-                    ReleaseVerdict::Begun => events.send(Event::Begun(vec![one.lease])),
-                    ReleaseVerdict::NotHeld => events.send(Event::Ended(one.lease, None)),
-                };
+            let (mut over, mut begun, mut not_held) = (Vec::new(), Vec::new(), Vec::new());
+            for Released { lease, verdict, .. } in released {
+                match verdict {
+                    ReleaseVerdict::Released => over.push(lease),
+                    ReleaseVerdict::Begun => begun.push(lease),
+                    ReleaseVerdict::NotHeld => not_held.push(lease),
+                }
+            }
+            for event in [Event::Ended(over, reason), Event::Begun(begun), Event::Ended(not_held, None)] {
+                let _ = events.send(event);
             }
         });
     }

@@ -124,10 +124,10 @@ pub enum Event {
     Begun(Vec<LeaseId>),
     /// Leases were asked permits for, and wait for their turn.
     Waiting(Vec<LeaseId>),
-    /// A lease is over; with a reason its dialer is told.
-    Ended(LeaseId, Option<RevokeReason>),
+    /// Leases are over; with a reason their dialers are told.
+    Ended(Vec<LeaseId>, Option<RevokeReason>),
     /// Another replica says so.
-    EndedElsewhere(LeaseId, Option<RevokeReason>),
+    EndedElsewhere(Vec<LeaseId>, Option<RevokeReason>),
     /// Leads of a campaign may be due that were not.
     Wake(CampaignKey),
     /// A waiting lead of a campaign, no promise, is due then.

@@ -151,8 +151,26 @@ impl Floor {
         }
     }
 
-    /// A lease is over. With a reason its dialer is told.
-    pub fn ended(&mut self, lease: LeaseId, reason: Option<RevokeReason>) -> Vec<Effect> {
+    /// Leases are over. With a reason their dialers are told, each by one message: for one per lease an outbox has no room.
+    pub fn ended(&mut self, leases: &[LeaseId], reason: Option<RevokeReason>) -> Vec<Effect> {
+        let mut told: BTreeMap<SessionId, Vec<LeaseId>> = BTreeMap::new();
+        for lease in leases {
+            if let Some(session) = self.end(*lease) {
+                told.entry(session).or_default().push(*lease);
+            }
+        }
+        let mut effects = Vec::new();
+        for (session, leases) in told {
+            if let Some(reason) = reason {
+                effects.push(Effect::Send(session, Message::Revoked(leases, reason)));
+            }
+            effects.extend(self.close_if_drained(session));
+        }
+        effects
+    }
+
+    /// Takes a lease off the floor; returns the session that held it.
+    fn end(&mut self, lease: LeaseId) -> Option<SessionId> {
         self.room.one_more();
         let held = self.ledger.remove(lease);
         self.ended += usize::from(held.is_some());
@@ -162,15 +180,9 @@ impl Floor {
                 lane.room.one_more();
             }
         }
-        let Some(held) = held else { return Vec::new() };
-        let Some(session) = self.sessions.get_mut(&held.session) else { return Vec::new() };
-        session.held.remove(&lease);
-        let mut effects = Vec::new();
-        if let Some(reason) = reason {
-            effects.push(Effect::Send(held.session, Message::Revoked(vec![lease], reason)));
-        }
-        effects.extend(self.close_if_drained(held.session));
-        effects
+        let id = held?.session;
+        self.sessions.get_mut(&id)?.held.remove(&lease);
+        Some(id)
     }
 
     /// Whether this replica is leaving.

@@ -123,7 +123,7 @@ impl Play {
                 if let Some(lease) = self.lease(who, which) {
                     self.known.get_mut(&session(who)).expect("a dialer").retain(|one| *one != lease);
                     self.world.db.end(lease);
-                    self.world.tell(Event::Ended(lease, None));
+                    self.world.tell(Event::Ended(vec![lease], None));
                 }
             }
             _ => {}
@@ -137,7 +137,7 @@ impl Play {
                 if let Some(at) = one_of(self.world.db.leases.len(), which) {
                     let lease = *self.world.db.leases.keys().nth(at).expect("a lease");
                     self.world.db.end(lease);
-                    self.world.tell(Event::Ended(lease, Some(RevokeReason::ByOperator)));
+                    self.world.tell(Event::Ended(vec![lease], Some(RevokeReason::ByOperator)));
                 }
             }
             Step::Pause { campaign } => self.change(key(campaign), |row| row.state = CampaignState::Paused),
@@ -224,9 +224,8 @@ impl Play {
     }
 
     fn change(&mut self, key: i32, change: impl FnOnce(&mut crate::store::campaigns::CampaignRow)) {
-        for lease in self.world.db.change(key, change) {
-            self.world.tell(Event::Ended(lease, Some(RevokeReason::CampaignChanged)));
-        }
+        let revoked = self.world.db.change(key, change);
+        self.world.tell(Event::Ended(revoked, Some(RevokeReason::CampaignChanged)));
         self.world.ask(Job::Reload(key));
     }
 

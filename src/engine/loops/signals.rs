@@ -191,9 +191,7 @@ async fn listen_once(engine: &Arc<Engine>) -> Result<(), StoreError> {
         let Some(message) = message else { return Ok(()) };
         let AsyncMessage::Notification(note) = message else { continue };
         match serde_json::from_str::<Payload>(note.payload()) {
-            Ok(payload) if payload.from != engine.replica() => {
-                payload.signals.into_iter().for_each(|s| take(engine, s))
-            }
+            Ok(payload) if payload.from != engine.replica() => take(engine, payload.signals),
             Ok(_) => {}
             // A newer replica may say what we do not know.
             Err(error) => tracing::debug!(%error, "a signal was not understood"),
@@ -201,17 +199,23 @@ async fn listen_once(engine: &Arc<Engine>) -> Result<(), StoreError> {
     }
 }
 
-fn take(engine: &Arc<Engine>, signal: Signal) {
-    if let Signal::Campaign(key) | Signal::Work(key) | Signal::Due(key, _) = signal {
-        engine.news.tell(key);
+fn take(engine: &Arc<Engine>, signals: Vec<Signal>) {
+    let mut ended: HashMap<Option<RevokeReason>, Vec<LeaseId>> = HashMap::new();
+    for signal in signals {
+        if let Signal::Campaign(key) | Signal::Work(key) | Signal::Due(key, _) = signal {
+            engine.news.tell(key);
+        }
+        match signal {
+            Signal::Campaign(key) => engine.reload(key),
+            Signal::Due(key, at) => engine.tell(Event::Due(key, at)),
+            Signal::Work(key) => engine.tell(Event::Wake(key)),
+            Signal::Ended(lease, reason) => ended.entry(reason).or_default().push(lease),
+            Signal::Settings => engine.survey_soon(),
+            Signal::TakenOver(session, stream) => engine.tell(Event::TakenOver(session, stream)),
+            Signal::Heard(session) => engine.tell(Event::HeardElsewhere(session)),
+        }
     }
-    match signal {
-        Signal::Campaign(key) => engine.reload(key),
-        Signal::Due(key, at) => engine.tell(Event::Due(key, at)),
-        Signal::Work(key) => engine.tell(Event::Wake(key)),
-        Signal::Ended(lease, reason) => engine.tell(Event::EndedElsewhere(lease, reason)),
-        Signal::Settings => engine.survey_soon(),
-        Signal::TakenOver(session, stream) => engine.tell(Event::TakenOver(session, stream)),
-        Signal::Heard(session) => engine.tell(Event::HeardElsewhere(session)),
+    for (reason, leases) in ended {
+        engine.tell(Event::EndedElsewhere(leases, reason));
     }
 }

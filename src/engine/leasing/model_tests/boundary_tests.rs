@@ -1,6 +1,9 @@
 //! The boundaries by name; most of them the model has found to be wrong once.
 
-use super::*;
+use super::{
+    super::messages::{Effect, Ending},
+    *,
+};
 
 const WHO: u8 = 0;
 
@@ -54,6 +57,18 @@ fn a_session_gets_as_many_leases_as_it_has_slots() {
     for slots in 0..6 {
         assert_eq!(Play::with(slots).holds(), usize::from(slots));
     }
+}
+
+#[test]
+fn leases_that_end_together_are_told_in_one_message_before_their_drained_session_ends() {
+    let mut play = Play::with(5);
+    play.step(Step::Drain { who: WHO });
+    let leases = play.world.floor.leases();
+    let effects = play.world.floor.ended(&leases, Some(RevokeReason::ByOperator));
+    let [Effect::Send(_, Message::Revoked(told, _)), Effect::Close(_, Ending::Done)] = &effects[..] else {
+        panic!("{} effects", effects.len())
+    };
+    assert_eq!(told, &leases);
 }
 
 #[test]

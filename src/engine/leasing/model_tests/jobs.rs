@@ -86,10 +86,8 @@ impl World {
             Job::Reload(key) => self.tell(Event::Campaign(Arc::clone(&self.db.campaigns[&key]))),
             Job::Peek(key) => self.tell(Event::Promises(vec![key], self.db.promises(key))),
             Job::FindEnded(leases) => {
-                for lease in leases.into_iter().filter(|lease| !self.db.leases.contains_key(lease)).collect::<Vec<_>>()
-                {
-                    self.tell(Event::EndedElsewhere(lease, None));
-                }
+                let ended = leases.into_iter().filter(|lease| !self.db.leases.contains_key(lease)).collect();
+                self.tell(Event::EndedElsewhere(ended, None));
             }
             Job::FindLost(streams) => {
                 for (session, stream, taken_over) in self.db.lost(&streams) {
@@ -132,13 +130,17 @@ impl World {
     }
 
     fn run_release(&mut self, leases: &[LeaseId], reason: Option<RevokeReason>) {
+        let (mut over, mut begun, mut not_held) = (Vec::new(), Vec::new(), Vec::new());
         for (lease, verdict) in self.db.release(leases) {
-            self.tell(match verdict {
-                ReleaseVerdict::Released => Event::Ended(lease, reason),
-                ReleaseVerdict::Begun => Event::Begun(vec![lease]),
-                ReleaseVerdict::NotHeld => Event::Ended(lease, None),
-            });
+            match verdict {
+                ReleaseVerdict::Released => over.push(lease),
+                ReleaseVerdict::Begun => begun.push(lease),
+                ReleaseVerdict::NotHeld => not_held.push(lease),
+            }
         }
+        self.tell(Event::Ended(over, reason));
+        self.tell(Event::Begun(begun));
+        self.tell(Event::Ended(not_held, None));
     }
 
     /// The session is on another replica, which gives back what the dialer does not know.

@@ -178,7 +178,7 @@ impl Sharing {
         while self.calls.peek().is_some_and(|call| call.0.0 <= self.millis) {
             let Reverse((_, lease, floor, key)) = self.calls.pop().expect("a call");
             *self.live.get_mut(&key).expect("it was live") -= 1;
-            let effects = self.floors[floor].ended(lease, None);
+            let effects = self.floors[floor].ended(&[lease], None);
             assert!(effects.is_empty());
         }
         for floor in 0..self.floors.len() {

@@ -206,9 +206,9 @@ impl World {
                 let effects = self.floor.leave(within, now);
                 self.apply(effects);
             }
-            Event::Ended(lease, reason) | Event::EndedElsewhere(lease, reason) => {
-                self.model.ended(lease);
-                let effects = self.floor.ended(lease, reason);
+            Event::Ended(leases, reason) | Event::EndedElsewhere(leases, reason) => {
+                leases.iter().for_each(|lease| self.model.ended(*lease));
+                let effects = self.floor.ended(&leases, reason);
                 self.apply(effects);
             }
             other => self.take_news(other),

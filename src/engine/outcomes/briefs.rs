@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Leases kept at the most, the newest; about 200 bytes each. Others are read when they end.
-const BRIEFS_MAX: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+const BRIEFS_MAX: NonZeroUsize = NonZeroUsize::MIN.saturating_add(99_999);
 
 /// What the core must know to end a lease.
 #[derive(Debug, Clone, Copy)]

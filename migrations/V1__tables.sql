@@ -118,6 +118,7 @@ create table zone (
     name    text not null constraint zone_name_is_unique unique
 );
 
+-- Vacuum as usual: every change is HOT, and a page is cleaned by whoever changes it next.
 create table lead (
     campaign_id          int not null,
     lead_id              uuid not null,
@@ -159,8 +160,7 @@ create table lead (
     variables            jsonb,
     constraint scheduled_leads_have_a_promise check (state <> 8 or callback_at is not null),
     constraint do_not_call_leads_are_blocked check (blocked or not do_not_call)
-) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000,
-        autovacuum_vacuum_cost_delay = 0);
+) with (fillfactor = 80);
 -- Serves "one lead per number and campaign" and, led by the number, a suppression's search over all campaigns.
 create unique index lead_number_is_unique_in_its_campaign on lead (number, campaign_id);
 create unique index lead_external_id_is_unique_in_its_campaign on lead (external_id, campaign_id) where external_id is not null;

@@ -91,7 +91,7 @@ end $$;
 create function grant_leases(p_replica int, p_campaigns int[], p_leads uuid[], p_leases uuid[], p_sessions uuid[],
                              p_numbers bigint[], p_seqs int[], p_attempts smallint[], p_epochs int[],
                              p_promised timestamptz[], p_open_until timestamptz[], p_rules int[], p_until timestamptz)
-returns table (lease_id uuid, verdict smallint, granted_at timestamptz, free_at timestamptz)
+returns table (verdicts smallint[], granted_at timestamptz, free_at timestamptz[])
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
@@ -198,7 +198,7 @@ begin
     if moves.probed is not null then
         update campaign c set next_probe_at = t + c.breaker_probe_interval where c.campaign_id = any (moves.probed);
     end if;
-    return query select i.l, i.v, t, i.f from unnest(p_leases, moves.verdicts, free) as i (l, v, f);
+    return query select moves.verdicts, t, free;
 end $$;
 
 -- How far apart turns are: a hair more than evenly, so that a closed second never holds one too many.
@@ -299,7 +299,7 @@ end $$;
 -- synchronously. 4 to 7, 10 and 11 leave the lease to the caller, who releases it.
 -- Caller: the permit gatherer.
 create function begin_calls(p_sessions uuid[], p_leases uuid[], p_nonces uuid[])
-returns table (lease_id uuid, session_id uuid, verdict smallint, begun_at timestamptz)
+returns table (lease_ids uuid[], verdicts smallint[], begun_at timestamptz[], now timestamptz)
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
@@ -339,7 +339,7 @@ begin
     )
     select array_agg(b.lease_id) into fresh from b;
     if cardinality(fresh) = cardinality(p_leases) then
-        return query select i.l, i.s, 1::smallint, i.at from unnest(p_leases, p_sessions, turns.at) as i (l, s, at);
+        return query select p_leases, array_fill(1::smallint, array[cardinality(p_leases)]), turns.at, engine_now();
         return;
     end if;
     if fresh is null then
@@ -347,7 +347,7 @@ begin
         perform set_config('synchronous_commit', 'off', true);
     end if;
     return query
-    select i.lease_id, i.session_id, case
+    select array_agg(i.lease_id), array_agg(case
             when z.lease_id is null then 2
             when z.begun_at is not null and z.nonce = i.nonce then 1
             when z.begun_at is not null then 3
@@ -358,7 +358,8 @@ begin
             when z.deadline <= coalesce(i.at, t) then 7
             when z.lease_id = any (barred) then 10
             when i.at is null then 8
-            else 7 end::smallint, coalesce(z.begun_at, asked.free[array_position(asked.leases, i.lease_id)], i.again)
+            else 7 end::smallint), array_agg(coalesce(z.begun_at, asked.free[array_position(asked.leases, i.lease_id)], i.again)),
+        engine_now()
     from unnest(p_sessions, p_leases, p_nonces, turns.at, turns.again) as i (session_id, lease_id, nonce, at, again)
     left join lateral (select z.* from lease z where z.lease_id = i.lease_id and z.session_id = i.session_id offset 0) as z on true
     left join lateral (select c.* from campaign c where c.campaign_id = z.campaign_id offset 0) as c on true;
@@ -375,7 +376,7 @@ create function settle_leases(p_campaigns int[], p_leases uuid[], p_versions int
                               p_callback_counts smallint[], p_conversation_seqs int[], p_conversation_outcomes smallint[],
                               p_occurred timestamptz[], p_providers text[], p_talk_ms int[], p_ring_ms int[], p_notes text[],
                               p_metadata jsonb[], p_alone boolean, p_callback_latest timestamptz[], p_phrases text[])
-returns table (lease_id uuid, session_id uuid, state smallint)
+returns table (lease_ids uuid[], session_ids uuid[], states smallint[])
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
@@ -469,7 +470,7 @@ begin
         where g.campaign_id = d.c;
         perform note_provider(moves.c, moves.outcomes, moves.begun);
     end if;
-    return query select i.l, i.s, i.t from unnest(moves.leases, moves.sessions, moves.t) as i (l, s, t);
+    return query select moves.leases, moves.sessions, moves.t;
 end $$;
 
 -- Takes back leases without a permit: their leads are in the queue again from p_at on, in the state they were leased from,

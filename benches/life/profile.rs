@@ -15,14 +15,17 @@ fn wanted() -> bool {
 /// What the server must be started with.
 pub fn settings() -> Vec<(String, String)> {
     let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    // A quarter of a small machine, as is usual, so that a list of a million leads is in it.
+    let memory = setting("shared_buffers", "2GB");
     if wanted() {
         vec![
+            memory,
             setting("shared_preload_libraries", "pg_stat_statements"),
             setting("pg_stat_statements.track", "all"),
             setting("track_io_timing", "on"),
         ]
     } else {
-        Vec::new()
+        vec![memory]
     }
 }
 

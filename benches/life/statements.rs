@@ -27,37 +27,32 @@ insert into dialer_session (session_id, dialer_id, replica_id, slots, opened_at)
 select ('00000000-0000-7000-8000-00000000000' || g)::uuid, 'bench', 1000 + g, 4000, now() from generate_series(0, 1) g;
 update campaign set state = 2, state_since = now()";
 
+/// Lease ids are of the time, as the engine's. One in ten says yes, four say no, five do not answer and are due again in half an
+/// hour, as the dialers' calls and the rules have it.
 const REFILL: &str = "\
 \\set owner 1000 + :client_id
-select coalesce(ready, '{}')::text as ready from refill(:campaign::int, :owner::int, :rules::int, 100, 113,
-    array_fill('2020-01-01'::timestamptz, array[:zones::int]), array_fill('2999-01-01'::timestamptz, array[:zones::int])) \\gset
-";
-
-/// Lease ids are of the time, as the engine's.
-const QUEUED: &str = "\
 \\set r random(1, 8796093000000)
 select array_agg(q.lead_id)::text as leads, array_agg(q.number)::text as numbers, array_agg(q.seq + 1)::text as seqs,
-    array_agg(q.attempts)::text as attempts, array_agg(q.epoch)::text as epochs, count(q.variables) as variables,
+    array_agg(q.attempts)::text as attempts, array_agg(q.epoch)::text as epochs, array_agg(q.version)::text as versions,
+    count(q.variables) as variables, array_agg(q.outcome)::text as outcomes,
+    array_agg(case q.outcome when 5 then 6 else 3 + q.outcome end)::text as states,
+    array_agg(case q.outcome when 5 then now() + interval '30 minutes' end)::text as due,
+    array_agg(case q.outcome when 5 then 0 else q.seq + 1 end)::text as talked_seqs,
+    array_agg(case q.outcome when 5 then null else q.outcome end)::text as talked,
     array_agg((b.prefix || '7' || lpad(to_hex(:r::bigint + q.place), 11, '0') || '8000000' || :client_id::text)::uuid)::text as leases
-from (select lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0') as prefix) b,
-    (select row_number() over () as place, x.* from ({queued_leads}) x) q \\gset
+from (select lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0') as prefix) b, (
+    select x.*, case x.place % 10 when 0 then 1 when 1 then 2 when 2 then 2 when 3 then 2 when 4 then 2 else 5 end as outcome
+    from (
+        select row_number() over () as place, y.*
+        from refill(:campaign::int, :owner::int, :rules::int, 100, 113, array_fill('2020-01-01'::timestamptz, array[:zones::int]),
+            array_fill('2999-01-01'::timestamptz, array[:zones::int])) y
+        where y.lead_id is not null
+    ) x
+) q \\gset
 ";
 
 const BEGIN: &str = "
-select lease_id, verdict, begun_at, greatest(extract(epoch from begun_at - engine_now()), 0)::float8 as ahead
-from begin_calls({sessions}, :leases::uuid[], array_fill(gen_random_uuid(), {n}));
-";
-
-/// One in ten says yes, four say no, five do not answer and are due again in half an hour, as the dialers' calls and the rules
-/// have it.
-const CONTEXTS: &str = "\
-select array_agg(c.lease_id)::text as leases, array_agg(c.version)::text as versions, array_agg(c.outcome)::text as outcomes,
-    array_agg(case c.outcome when 5 then 6 else 3 + c.outcome end)::text as states,
-    array_agg(case c.outcome when 5 then now() + interval '30 minutes' end)::text as due,
-    array_agg(case c.outcome when 5 then 0 else c.lease_seq end)::text as talked_seqs,
-    array_agg(case c.outcome when 5 then null else c.outcome end)::text as talked
-from (select case x.place % 10 when 0 then 1 when 1 then 2 when 2 then 2 when 3 then 2 when 4 then 2 else 5 end as outcome, x.*
-    from (select row_number() over () as place, y.* from ({lease_contexts} order by z.lease_id) y) x) c \\gset
+select lease_ids, verdicts, begun_at, now from begin_calls({sessions}, :leases::uuid[], array_fill(gen_random_uuid(), {n}));
 ";
 
 /// A copy of the list without an engine.
@@ -135,7 +130,6 @@ fn text() -> Fallible<String> {
     let session = "('00000000-0000-7000-8000-00000000000' || :client_id::text)::uuid";
     let sessions = format!("array_fill({session}, {n})");
     let all = |value: &str| format!("array_fill({value}, {n})");
-    let queued = with(include_str!("../../src/store/sql/queued_leads.sql"), &[":campaign", ":ready"]);
     let grant = with(
         include_str!("../../src/store/sql/grant.sql"),
         &[
@@ -154,13 +148,14 @@ fn text() -> Fallible<String> {
             "'infinity'",
         ],
     );
-    let contexts = with(include_str!("../../src/store/sql/lease_contexts.sql"), &[":leases"]);
     let [no_instant, no_text, no_number] = ["null::timestamptz", "null::text", "null::int"].map(all);
     let settle = with(
         include_str!("../../src/store/sql/settle.sql"),
         &[
+            &all(":campaign::int"),
             ":leases",
             ":versions",
+            ":epochs",
             ":outcomes",
             ":states",
             ":due",
@@ -182,9 +177,9 @@ fn text() -> Fallible<String> {
         ],
     );
     let mut script = String::from(REFILL);
-    write!(script, "{}{grant};", QUEUED.replace("{queued_leads}", &queued))?;
+    write!(script, "{grant};")?;
     write!(script, "{}", BEGIN.replace("{sessions}", &sessions).replace("{n}", n))?;
-    write!(script, "{}{settle};", CONTEXTS.replace("{lease_contexts}", &contexts))?;
+    write!(script, "{settle};")?;
     writeln!(script)?;
     Ok(script)
 }

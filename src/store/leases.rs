@@ -8,11 +8,7 @@ use deadpool_postgres::GenericClient;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::{
-    Store, StoreError,
-    callbacks::endless,
-    leads::{Variables, state_of},
-};
+use super::{Store, StoreError, callbacks::endless, leads::Variables};
 use crate::{
     domain::{
         ids::{CampaignKey, LeadId, LeaseId, ReplicaId, SessionId},
@@ -158,8 +154,8 @@ pub async fn settle(
     let metadata: Vec<Option<Json<&Variables>>> = items.iter().map(|i| i.details.metadata.as_ref().map(Json)).collect();
     let latest: Vec<Option<DateTime<Utc>>> = items.iter().map(|i| i.facts.callback_latest).collect();
     let phrases: Vec<Option<&str>> = items.iter().map(|i| i.details.callback_phrase.as_deref()).collect();
-    let rows = client
-        .query(
+    let row = client
+        .query_one(
             &statement,
             &[
                 &campaigns,
@@ -187,7 +183,14 @@ pub async fn settle(
             ],
         )
         .await?;
-    rows.iter().map(|row| Ok((row.try_get("lease_id")?, row.try_get("session_id")?, state_of(row, "state")?))).collect()
+    let ids = |name| row.try_get::<_, Option<Vec<Uuid>>>(name).map(Option::unwrap_or_default);
+    let states: Vec<i16> = row.try_get::<_, Option<_>>("states")?.unwrap_or_default();
+    let settled = ids("lease_ids")?.into_iter().zip(ids("session_ids")?).zip(states);
+    settled
+        .map(|((lease, session), state)| {
+            Ok((lease, session, LeadState::from_code(state).ok_or_else(|| unknown_code("lead state", state))?))
+        })
+        .collect()
 }
 
 impl Store {
@@ -216,8 +219,8 @@ impl Store {
         let rules: Vec<i32> = items.iter().map(|i| i.rules_version).collect();
         failpoints::pass("grant_before");
         failpoints::midway("grant_midway");
-        let rows = client
-            .query(
+        let row = client
+            .query_one(
                 &statement,
                 &[
                     &replica,
@@ -237,11 +240,13 @@ impl Store {
             )
             .await?;
         failpoints::pass("grant_after");
-        let granted_at = rows.first().map(|row| row.try_get("granted_at")).transpose()?;
-        let verdicts = rows
-            .iter()
-            .map(|row| {
-                Ok(match row.try_get::<_, i16>("verdict")? {
+        let verdicts: Vec<i16> = row.try_get::<_, Option<_>>("verdicts")?.unwrap_or_default();
+        let free: Vec<Option<DateTime<Utc>>> = row.try_get::<_, Option<_>>("free_at")?.unwrap_or_default();
+        let verdicts = verdicts
+            .into_iter()
+            .enumerate()
+            .map(|(n, verdict)| {
+                Ok(match verdict {
                     1 => GrantVerdict::Granted,
                     2 => GrantVerdict::Gone,
                     3 => GrantVerdict::EngineCap,
@@ -251,13 +256,18 @@ impl Store {
                     7 => GrantVerdict::Closed,
                     8 => GrantVerdict::Stale,
                     9 => GrantVerdict::Moved,
-                    10 => GrantVerdict::NumberRule(row.try_get("free_at")?),
+                    10 => GrantVerdict::NumberRule(
+                        free.get(n)
+                            .copied()
+                            .flatten()
+                            .ok_or_else(|| StoreError::Bug("a number rule without end".into()))?,
+                    ),
                     11 => GrantVerdict::Provider,
                     other => return Err(unknown_code("grant verdict", other)),
                 })
             })
             .collect::<Result<Vec<_>, StoreError>>()?;
-        Ok((verdicts, granted_at))
+        Ok((verdicts, row.try_get("granted_at")?))
     }
 
     /// Ends leases with outcomes; see [`settle`].

@@ -27,7 +27,7 @@ pub mod suppressions;
 
 use std::time::Duration;
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, QueueMode, RecyclingMethod, Runtime};
 use futures::future::BoxFuture;
 use links::Links;
 
@@ -86,6 +86,8 @@ impl Store {
         let pool = Pool::builder(manager)
             .pre_recycle(open)
             .max_size(connections_max)
+            // Few connections stay warm: each has its own plans and its own view of the server's memory.
+            .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(POOL_WAIT))
             .create_timeout(Some(POOL_WAIT))

@@ -86,9 +86,7 @@ impl Store {
         let client = self.client().await?;
         let statement = client
             .prepare_cached(
-                "select lease_id, verdict, begun_at, \
-                     greatest(extract(epoch from begun_at - engine_now()), 0)::float8 as ahead \
-                 from begin_calls($1::uuid[], $2::uuid[], $3::uuid[])",
+                "select lease_ids, verdicts, begun_at, now from begin_calls($1::uuid[], $2::uuid[], $3::uuid[])",
             )
             .await?;
         let sessions: Vec<Uuid> = items.iter().map(|i| i.session).collect();
@@ -96,29 +94,32 @@ impl Store {
         let nonces: Vec<Uuid> = items.iter().map(|i| i.nonce).collect();
         failpoints::pass("begin_before");
         failpoints::midway("begin_midway");
-        let rows = client.query(&statement, &[&sessions, &leases, &nonces]).await?;
+        let row = client.query_one(&statement, &[&sessions, &leases, &nonces]).await?;
         failpoints::pass("begin_after");
-        rows.iter()
-            .map(|row| {
-                let verdict = match row.try_get::<_, i16>("verdict")? {
-                    1 => BeginVerdict::Permitted,
-                    2 => BeginVerdict::Lost,
-                    3 => BeginVerdict::AlreadyBegun,
-                    4 => BeginVerdict::NotRunning,
-                    5 => BeginVerdict::Suppressed,
-                    6 => BeginVerdict::Closed,
-                    7 => BeginVerdict::TooLate,
-                    8 => BeginVerdict::Wait,
-                    10 => BeginVerdict::NumberRule(row.try_get("begun_at")?),
-                    11 => BeginVerdict::Provider,
-                    other => return Err(unknown_code("begin verdict", other)),
+        let leases: Vec<Uuid> = row.try_get("lease_ids")?;
+        let verdicts: Vec<i16> = row.try_get("verdicts")?;
+        let begun: Vec<Option<DateTime<Utc>>> = row.try_get("begun_at")?;
+        let now: DateTime<Utc> = row.try_get("now")?;
+        leases
+            .into_iter()
+            .zip(verdicts)
+            .zip(begun)
+            .map(|((lease, verdict), at)| {
+                let verdict = match (verdict, at) {
+                    (1, _) => BeginVerdict::Permitted,
+                    (2, _) => BeginVerdict::Lost,
+                    (3, _) => BeginVerdict::AlreadyBegun,
+                    (4, _) => BeginVerdict::NotRunning,
+                    (5, _) => BeginVerdict::Suppressed,
+                    (6, _) => BeginVerdict::Closed,
+                    (7, _) => BeginVerdict::TooLate,
+                    (8, _) => BeginVerdict::Wait,
+                    (10, Some(until)) => BeginVerdict::NumberRule(until),
+                    (11, _) => BeginVerdict::Provider,
+                    (other, _) => return Err(unknown_code("begin verdict", other)),
                 };
-                Ok(BeginRow {
-                    lease: row.try_get("lease_id")?,
-                    verdict,
-                    at: row.try_get("begun_at")?,
-                    ahead: Duration::try_from_secs_f64(row.try_get("ahead")?).unwrap_or_default(),
-                })
+                let ahead = at.and_then(|at| (at - now).to_std().ok()).unwrap_or_default();
+                Ok(BeginRow { lease, verdict, at, ahead })
             })
             .collect()
     }

@@ -68,7 +68,12 @@ pub fn always() -> pb::CallingHours {
 /// Every day between two clock times.
 pub fn hours(start: &str, end: &str) -> pb::CallingHours {
     pb::CallingHours {
-        spans: vec![pb::CallingSpan { weekdays: (1..=7).collect(), start: start.into(), end: end.into() }],
+        // The end of a day is not the beginning of the next.
+        spans: vec![pb::CallingSpan {
+            weekdays: (1..=7).collect(),
+            start: start.into(),
+            end: end.replace("00:00", "24:00"),
+        }],
     }
 }
 

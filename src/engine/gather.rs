@@ -1,9 +1,11 @@
-//! Group commit: requests gather while the previous batch is in flight; a lone request goes at once.
+//! Group commit: requests gather while the previous batch is in flight; a lone request goes at once. A batch that takes long (it
+//! waits for a lock, or the disk does) does not hold up the next.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
+    task::JoinHandle,
     time::timeout,
 };
 
@@ -11,6 +13,8 @@ use super::EngineError;
 
 /// Requests that may wait; beyond, they are refused.
 const WAITING_MAX: usize = 4096;
+/// How long the next batch waits for the one before.
+const PATIENCE: Duration = Duration::from_millis(25);
 /// How long a caller waits. What was asked may happen all the same, but for what still waits then: that is forgotten.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -23,7 +27,8 @@ pub struct Gather<Q, A> {
 }
 
 impl<Q: Send + 'static, A: Send + 'static> Gather<Q, A> {
-    /// Starts gathering: up to `items_max` items a batch (one call is never split), `in_flight` batches at once. `run`
+    /// Starts gathering: up to `items_max` items a batch (one call is never split), `in_flight` batches at once where they take
+    /// long. `run`
     /// answers as many items as it was given.
     pub fn start<F, Fut>(items_max: usize, in_flight: usize, run: F) -> Gather<Q, A>
     where
@@ -34,8 +39,12 @@ impl<Q: Send + 'static, A: Send + 'static> Gather<Q, A> {
         let slots = Arc::new(Semaphore::new(in_flight));
         let run = Arc::new(run);
         tokio::spawn(async move {
+            let mut before: Option<JoinHandle<()>> = None;
             while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
                 let Some(first) = next(&mut waiting).await else { break };
+                if let Some(before) = before.take() {
+                    let _ = timeout(PATIENCE, before).await;
+                }
                 let mut items = first.0;
                 let mut answers = vec![(items.len(), first.1)];
                 while items.len() < items_max {
@@ -47,11 +56,11 @@ impl<Q: Send + 'static, A: Send + 'static> Gather<Q, A> {
                     items.extend(more);
                 }
                 let run = Arc::clone(&run);
-                tokio::spawn(async move {
+                before = Some(tokio::spawn(async move {
                     let result = run(items).await;
                     drop(slot);
                     hand_out(result, answers);
-                });
+                }));
             }
         });
         Gather { calls }

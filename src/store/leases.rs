@@ -120,6 +120,23 @@ pub(super) fn unknown_code(what: &str, code: i16) -> StoreError {
     StoreError::Bug(format!("{what} {code}"))
 }
 
+fn grant_verdict(code: i16, free_at: Option<DateTime<Utc>>) -> Result<GrantVerdict, StoreError> {
+    Ok(match (code, free_at) {
+        (1, _) => GrantVerdict::Granted,
+        (2, _) => GrantVerdict::Gone,
+        (3, _) => GrantVerdict::EngineCap,
+        (4, _) => GrantVerdict::CampaignCap,
+        (5, _) => GrantVerdict::NumberBusy,
+        (6, _) => GrantVerdict::Suppressed,
+        (7, _) => GrantVerdict::Closed,
+        (8, _) => GrantVerdict::Stale,
+        (9, _) => GrantVerdict::Moved,
+        (10, Some(until)) => GrantVerdict::NumberRule(until),
+        (11, _) => GrantVerdict::Provider,
+        (other, _) => return Err(unknown_code("grant verdict", other)),
+    })
+}
+
 /// Ends leases with outcomes; returns (lease, session, state) of those that were. `alone`: leave alone a DO_NOT_CALL whose
 /// number other campaigns have, too.
 ///
@@ -245,27 +262,7 @@ impl Store {
         let verdicts = verdicts
             .into_iter()
             .enumerate()
-            .map(|(n, verdict)| {
-                Ok(match verdict {
-                    1 => GrantVerdict::Granted,
-                    2 => GrantVerdict::Gone,
-                    3 => GrantVerdict::EngineCap,
-                    4 => GrantVerdict::CampaignCap,
-                    5 => GrantVerdict::NumberBusy,
-                    6 => GrantVerdict::Suppressed,
-                    7 => GrantVerdict::Closed,
-                    8 => GrantVerdict::Stale,
-                    9 => GrantVerdict::Moved,
-                    10 => GrantVerdict::NumberRule(
-                        free.get(n)
-                            .copied()
-                            .flatten()
-                            .ok_or_else(|| StoreError::Bug("a number rule without end".into()))?,
-                    ),
-                    11 => GrantVerdict::Provider,
-                    other => return Err(unknown_code("grant verdict", other)),
-                })
-            })
+            .map(|(n, verdict)| grant_verdict(verdict, free.get(n).copied().flatten()))
             .collect::<Result<Vec<_>, StoreError>>()?;
         Ok((verdicts, row.try_get("granted_at")?))
     }

@@ -13,7 +13,7 @@ use crate::support::{
     World,
     asks::{QUIET, instant, refusal},
     database::{Database, connect},
-    eventually, hours, lead, lead_nowhere, retry, rules,
+    eventually, hours, lead, lead_nowhere, retry, rules, until,
 };
 
 fn day(at: DateTime<Utc>, days: u64) -> String {
@@ -235,7 +235,7 @@ async fn a_list_whose_head_is_closed_for_the_night_is_looked_at_once() {
     let mut world = World::start().await;
     let now = world.now().await;
     let clock = |minutes: i64| (now + TimeDelta::minutes(minutes)).format("%H:%M").to_string();
-    let night = pb::CampaignRules { calling_hours: Some(hours(&clock(120), &clock(180))), ..rules() };
+    let night = pb::CampaignRules { calling_hours: Some(hours(&clock(120), &until(&clock(180)))), ..rules() };
     let campaign = world.campaign(night).await;
     let leads = 2_500;
     for first in (0..leads).step_by(500) {
@@ -309,7 +309,7 @@ async fn a_retry_is_made_the_same_day_while_the_hours_last_and_else_when_they_op
     let now = world.now().await;
     let at = |hours: i64| (now + TimeDelta::hours(hours)).format("%H:00").to_string();
     let open = pb::CampaignRules {
-        calling_hours: Some(hours(&at(-1), &at(3))),
+        calling_hours: Some(hours(&at(-1), &until(&at(3)))),
         retry_rules: vec![
             retry(Outcome::Busy, Duration::from_secs(900)),
             retry(Outcome::NoAnswer, Duration::from_secs(4 * 3600)),

@@ -8,7 +8,7 @@ use tonic::Code;
 use crate::support::{
     World,
     asks::{QUIET, one_lead, refusal},
-    hours, lead, new_id, number, rules, seconds,
+    hours, lead, new_id, number, rules, seconds, until,
 };
 
 impl World {
@@ -124,7 +124,7 @@ async fn new_hours_open_and_close_leads_at_once() {
     let mut world = World::start().await;
     let now = world.now().await;
     let clock = |minutes: i64| (now + chrono::TimeDelta::minutes(minutes)).format("%H:%M").to_string();
-    let closed = pb::CampaignRules { calling_hours: Some(hours(&clock(120), &clock(180))), ..rules() };
+    let closed = pb::CampaignRules { calling_hours: Some(hours(&clock(120), &until(&clock(180)))), ..rules() };
     let campaign = world.campaign(closed.clone()).await;
     let leads = world.add_some(&campaign, 1).await;
     let mut dialer = world.dialer(&campaign, 1).await;

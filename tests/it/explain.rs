@@ -11,7 +11,7 @@ use crate::support::{
     World,
     asks::{QUIET, attempts, instant, refusal},
     dialer::Dialer,
-    hours, lead, number, retry, rules, timestamp,
+    hours, lead, number, retry, rules, timestamp, until,
 };
 
 impl World {
@@ -82,7 +82,7 @@ async fn hours_and_zones_are_told_with_the_instant_at_which_they_open() {
     let now = world.now().await;
     let later = |hours: i64| (now + TimeDelta::hours(hours)).format("%H:00").to_string();
     let closed = pb::CampaignRules {
-        calling_hours: Some(hours(&later(3), &later(5))),
+        calling_hours: Some(hours(&later(3), &until(&later(5)))),
         default_time_zone: String::new(),
         ..rules()
     };

@@ -8,7 +8,7 @@ use tonic::Code;
 use crate::support::{
     World,
     asks::{QUIET, one_lead, refusal},
-    hours, lead, number, rules,
+    hours, lead, number, rules, until,
 };
 
 fn change(campaign: &str, lead: &str, paths: &[&str]) -> pb::UpdateLeadRequest {
@@ -116,7 +116,7 @@ async fn a_new_zone_closes_a_lead_and_revokes_its_lease_without_a_permit() {
     let mut world = World::start().await;
     let now = world.now().await;
     let clock = |minutes: i64| (now + chrono::TimeDelta::minutes(minutes)).format("%H:%M").to_string();
-    let narrow = pb::CampaignRules { calling_hours: Some(hours(&clock(-60), &clock(60))), ..rules() };
+    let narrow = pb::CampaignRules { calling_hours: Some(hours(&clock(-60), &until(&clock(60)))), ..rules() };
     let campaign = world.campaign(narrow).await;
     let id = world.add_some(&campaign, 1).await.remove(0);
     let mut dialer = world.dialer(&campaign, 1).await;

@@ -7,7 +7,7 @@ use dialplane::pb::{self, LeadState, Outcome};
 use crate::support::{
     World,
     asks::{QUIET, attempts, one_lead},
-    hours, lead, lead_nowhere, number, retry, rules,
+    hours, lead, lead_nowhere, number, retry, rules, until,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +105,7 @@ async fn suppressed_numbers_are_not_selected_until_the_suppression_is_removed() 
 async fn closed_now(world: &mut World) -> pb::CampaignRules {
     let now = world.now().await;
     let clock = |minutes: i64| (now + chrono::TimeDelta::minutes(minutes)).format("%H:%M").to_string();
-    pb::CampaignRules { calling_hours: Some(hours(&clock(120), &clock(180))), ..rules() }
+    pb::CampaignRules { calling_hours: Some(hours(&clock(120), &until(&clock(180)))), ..rules() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,7 +137,7 @@ async fn no_permit_is_given_when_the_hours_are_over() {
     let now = world.now().await;
     let clock = |minutes: i64| (now + chrono::TimeDelta::minutes(minutes)).format("%H:%M").to_string();
     let mut ending = rules();
-    ending.calling_hours = Some(hours(&clock(-60), &clock(5)));
+    ending.calling_hours = Some(hours(&clock(-60), &until(&clock(5))));
     ending.begin_within = crate::support::seconds(600);
     let campaign = world.campaign(ending).await;
     let leads = world.add_some(&campaign, 1).await;
@@ -161,7 +161,7 @@ async fn the_window_is_read_in_the_leads_own_zone() {
     let now = world.now().await;
     let clock = |minutes: i64| (now + chrono::TimeDelta::minutes(minutes)).format("%H:%M").to_string();
     let mut narrow = rules();
-    narrow.calling_hours = Some(hours(&clock(-60), &clock(60)));
+    narrow.calling_hours = Some(hours(&clock(-60), &until(&clock(60))));
     let campaign = world.campaign(narrow).await;
     let zoned = |n: usize, zone: &str| pb::NewLead { time_zone: zone.into(), ..lead(n) };
     let leads = world.add(&campaign, vec![zoned(0, "Asia/Tokyo"), zoned(1, "Africa/Abidjan")]).await;

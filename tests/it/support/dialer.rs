@@ -17,6 +17,8 @@ pub struct Dialer {
     to_engine: mpsc::Sender<pb::LeaseCallsRequest>,
     from_engine: Streaming<pb::LeaseCallsResponse>,
     granted: std::collections::VecDeque<pb::Lease>,
+    /// What was revoked: one message may name several leases.
+    revoked: Vec<pb::Revoked>,
 }
 
 fn message(message: lease_calls_request::Message) -> pb::LeaseCallsRequest {
@@ -53,7 +55,8 @@ impl Dialer {
         let session_id = open.session_id.clone();
         to_engine.send(message(lease_calls_request::Message::Open(open))).await.unwrap();
         let from_engine = client.lease_calls(ReceiverStream::new(outgoing)).await?.into_inner();
-        let mut dialer = Dialer { client, session_id, to_engine, from_engine, granted: Default::default() };
+        let mut dialer =
+            Dialer { client, session_id, to_engine, from_engine, granted: Default::default(), revoked: Vec::new() };
         match dialer.next().await? {
             lease_calls_response::Message::Opened(opened) => Ok((dialer, opened)),
             other => panic!("expected Opened, got {other:?}"),
@@ -118,10 +121,11 @@ impl Dialer {
     /// Waits for the revocation of a lease.
     pub async fn revoked(&mut self, lease_id: &str) -> pb::RevokeReason {
         loop {
-            if let lease_calls_response::Message::Revoked(revoked) = self.next().await.unwrap()
-                && revoked.lease_ids.iter().any(|id| id == lease_id)
-            {
-                return revoked.reason();
+            if let Some(told) = self.revoked.iter().find(|told| told.lease_ids.iter().any(|id| id == lease_id)) {
+                return told.reason();
+            }
+            if let lease_calls_response::Message::Revoked(revoked) = self.next().await.unwrap() {
+                self.revoked.push(revoked);
             }
         }
     }

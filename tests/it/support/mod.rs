@@ -68,13 +68,13 @@ pub fn always() -> pb::CallingHours {
 /// Every day between two clock times.
 pub fn hours(start: &str, end: &str) -> pb::CallingHours {
     pb::CallingHours {
-        // The end of a day is not the beginning of the next.
-        spans: vec![pb::CallingSpan {
-            weekdays: (1..=7).collect(),
-            start: start.into(),
-            end: end.replace("00:00", "24:00"),
-        }],
+        spans: vec![pb::CallingSpan { weekdays: (1..=7).collect(), start: start.into(), end: end.into() }],
     }
+}
+
+/// A clock time as the end of a span: a day does not end where the next one begins.
+pub fn until(clock: &str) -> String {
+    clock.replace("00:00", "24:00")
 }
 
 /// The nth fictional number: +1 2xx 555 01yy.

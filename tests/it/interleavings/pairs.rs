@@ -51,6 +51,11 @@ impl Theatre {
         (row.get(0), row.get(1), row.get(2))
     }
 
+    /// How often in a row a lead's last outcome came.
+    async fn streak(&self, who: Who) -> i64 {
+        self.count(&format!("select streak::bigint from lead where number = {}", who.number().digits())).await
+    }
+
     /// The outcome on record of an ended lease.
     async fn outcome(&self, lease: uuid::Uuid) -> Option<i16> {
         let sql = "select outcome from call_attempt where lease_id = $1";
@@ -204,8 +209,8 @@ async fn a_settle_that_a_reset_slipped_past_belongs_to_the_new_generation() {
     let met = meet(&theatre, Action::Reset, Action::Settle).await;
     assert_eq!((met.first.settled, met.second.settled), (vec![begun], vec![ringing]));
     assert_eq!(sorted(met.second.late), sorted(vec![begun, leased]));
-    // Not reached in this generation, in which nothing has been spent yet.
-    assert_eq!(theatre.lead(Who::Ringing).await, (6, 0, 2));
+    // Not reached in this generation, in which nothing has been spent yet and nobody was called before.
+    assert_eq!((theatre.lead(Who::Ringing).await, theatre.streak(Who::Ringing).await), ((6, 0, 2), 1));
     assert_eq!((theatre.outcome(leased).await, theatre.counted().await), (Some(5), COUNTED + 2));
     let met = meet(&theatre, Action::Settle, Action::Reset).await;
     assert_eq!((met.first.settled.len(), met.second.settled.len()), (3, 0));

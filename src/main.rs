@@ -11,10 +11,6 @@ use dialplane::{
 };
 use tokio::{runtime::Runtime, signal::unix};
 
-/// Half of the engine's time is messages and rows of many small parts.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let _failpoints = failpoints::read_environment();
     let invocation = match Invocation::from_args() {

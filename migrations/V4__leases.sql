@@ -357,8 +357,9 @@ begin
             when z.not_after <= coalesce(i.at, t) then 6
             when z.deadline <= coalesce(i.at, t) then 7
             when z.lease_id = any (barred) then 10
-            when i.at is null then 8
-            else 7 end::smallint), array_agg(coalesce(z.begun_at, asked.free[array_position(asked.leases, i.lease_id)], i.again)),
+            -- No turn yet, or somebody wrote it meanwhile: to be asked again.
+            else 8 end::smallint),
+        array_agg(coalesce(z.begun_at, asked.free[array_position(asked.leases, i.lease_id)], i.again, t + interval '10 milliseconds')),
         engine_now()
     from unnest(p_sessions, p_leases, p_nonces, turns.at, turns.again) as i (session_id, lease_id, nonce, at, again)
     left join lateral (select z.* from lease z where z.lease_id = i.lease_id and z.session_id = i.session_id offset 0) as z on true
@@ -489,6 +490,8 @@ declare
 begin
     perform fence_shared(array(select distinct z.campaign_id from lease z where z.lease_id = any (p_leases)));
     t := engine_now();
+    -- Locked first: a begin that is told to wait writes its lease, too, and what is found then is what is there.
+    perform 1 from lease z where z.lease_id = any (p_leases) order by z.lease_id for update;
     with found as materialized (
         select i.at, i.reason, z.tid from unnest(p_leases, p_at, p_reasons) as i (lease_id, at, reason)
         cross join lateral (select z.ctid as tid from lease z where z.lease_id = i.lease_id offset 0) as z

@@ -127,7 +127,10 @@ impl Dispatcher {
                 elsewhere.for_each(|lease| self.engine.signal_ended(*lease, reason));
                 self.floor.ended(&leases, reason)
             }
-            Event::EndedElsewhere(leases, reason) => self.floor.ended(&leases, reason),
+            Event::EndedElsewhere(leases, reason) => {
+                self.engine.briefs.ended(leases.iter().copied());
+                self.floor.ended(&leases, reason)
+            }
             Event::Granted(planned, result) => {
                 self.granting = false;
                 self.granted(planned, result, now)

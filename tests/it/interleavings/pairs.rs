@@ -2,7 +2,7 @@
 
 use dialplane::store::{
     leases::GrantVerdict::{EngineCap, Gone, Granted, Moved, NumberBusy, Stale},
-    permits::BeginVerdict::{Lost, Permitted, TooLate},
+    permits::BeginVerdict::{Lost, Permitted, TooLate, Wait},
     releases::ReleaseVerdict::{Begun, NotHeld, Released},
 };
 
@@ -109,6 +109,23 @@ async fn a_release_and_a_permit_of_one_lease_exclude_each_other() {
         assert_eq!((theatre.slots().await, theatre.lead(Who::Leased).await), (LIVE - 1, (3, 2, 2)));
         let met = meet(&theatre, release, release).await;
         assert_eq!((met.first.releases, met.second.releases), (vec![Released, Released], vec![NotHeld, NotHeld]));
+    }
+    theatre.close().await;
+}
+
+/// Who is told to wait for a turn writes the lease all the same: it lives on for that long.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_waited_for_a_turn_that_was_not_given_releases() {
+    let theatre = Theatre::open().await;
+    let line = "update kept.setting set max_calls_per_second = 0.01; \
+        update pace set last_at = engine_now() + interval '1 minute' where campaign_id = 0; \
+        update kept.lease set deadline = engine_now() + interval '5 seconds' where begun_at is null";
+    theatre.stage.database.sql.batch_execute(line).await.unwrap();
+    for release in [Action::Release, Action::TakeBack] {
+        let met = theatre.meet(Action::Begin, release, End::Commit).await.unwrap();
+        assert!(met.waited, "the permit was refused without a word in the lease");
+        assert_eq!((met.first.permit, met.second.releases), (Some(Wait), vec![Released, Released]));
+        assert_eq!(theatre.slots().await, LIVE - 2);
     }
     theatre.close().await;
 }

@@ -36,6 +36,8 @@ pub enum Action {
     Grant,
     /// READY leads of campaign two: their numbers are `Queued`'s, `Leased`'s and `Begun`'s.
     GrantTwins,
+    /// Both at once; in no matrix, since it is the same statement.
+    GrantAll,
     Refill,
     Park,
     /// A permit for `Leased`.
@@ -137,6 +139,7 @@ impl Action {
         match self {
             Action::Grant => grant(line, stage, |lead| lead.campaign == stage.one).await,
             Action::GrantTwins => grant(line, stage, |lead| lead.campaign == stage.two).await,
+            Action::GrantAll => grant(line, stage, |_| true).await,
             Action::Refill => refill(line, stage).await,
             Action::Park => park(line, stage).await,
             Action::Begin => begin(line, stage).await,

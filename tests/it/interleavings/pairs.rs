@@ -210,6 +210,16 @@ async fn two_grants_of_one_number_make_one_lease() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_the_leads_of_a_number_in_one_batch_one_is_leased() {
+    let theatre = Theatre::open().await;
+    let answer = theatre.after(0, Action::GrantAll).await.unwrap();
+    let told = |verdict| answer.grants.iter().filter(|one| **one == verdict).count();
+    assert_eq!((told(Granted), told(NumberBusy)), (2, 3), "{:?}", answer.grants);
+    assert_eq!(theatre.leases_of(Who::Queued).await, 1);
+    theatre.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_grant_that_waited_for_the_end_of_its_numbers_lease_finds_it_free() {
     let theatre = Theatre::open().await;
     let met = meet(&theatre, Action::Settle, Action::GrantTwins).await;

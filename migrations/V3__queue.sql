@@ -250,15 +250,23 @@ returns int
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off set enable_bitmapscan = off as $$
 declare
+    free timestamptz[];
     moves record;
 begin
     perform set_config('synchronous_commit', 'off', true);
     perform fence_shared(p_campaigns);
     perform lock_gauges(p_campaigns);
+    if 8 = any (p_reasons) then
+        -- Asked again: a late report or other rules since the refusal had nobody to wake here.
+        free := number_free_at(p_campaigns, array(
+            select (select l.number from lead l where l.campaign_id = i.c and l.lead_id = i.l)
+            from unnest(p_campaigns, p_leads) with ordinality as i (c, l, ord) order by i.ord), engine_now());
+    end if;
     with item as materialized (
-        select i.c, i.l, i.promised, case when i.rules <> c.rules_version then engine_now() else i.at end as at,
+        select i.c, i.l, i.promised, case when i.reason = 8 then coalesce(i.free, engine_now())
+                when i.rules <> c.rules_version then engine_now() else i.at end as at,
             case when i.rules <> c.rules_version then 3 else i.reason end::smallint as reason
-        from unnest(p_campaigns, p_leads, p_promised, p_at, p_reasons, p_rules) as i (c, l, promised, at, reason, rules)
+        from unnest(p_campaigns, p_leads, p_promised, p_at, p_reasons, p_rules, free) as i (c, l, promised, at, reason, rules, free)
         cross join lateral (select c.rules_version from campaign c where c.campaign_id = i.c offset 0) as c
     ), ready as materialized (
         select i.*, q.tid from item i

@@ -486,10 +486,19 @@ set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mer
 #variable_conflict use_column
 declare
     t timestamptz;
+    asked record;
     moves record;
 begin
     perform fence_shared(array(select distinct z.campaign_id from lease z where z.lease_id = any (p_leases)));
     t := engine_now();
+    if 8 = any (p_reasons) then
+        -- Asked again: a late report or other rules since the refusal had nobody to wake here.
+        select array_agg(z.campaign_id order by i.ord) as campaigns, array_agg(z.number order by i.ord) as numbers into asked
+        from unnest(p_leases) with ordinality as i (lease_id, ord)
+        left join lateral (select z.campaign_id, z.number from lease z where z.lease_id = i.lease_id offset 0) as z on true;
+        select array_agg(case when i.reason = 8 then coalesce(i.free, t) else i.at end order by i.ord) into p_at
+        from unnest(p_at, p_reasons, number_free_at(asked.campaigns, asked.numbers, t)) with ordinality as i (at, reason, free, ord);
+    end if;
     -- Locked first: a begin that is told to wait writes its lease, too, and what is found then is what is there.
     perform 1 from lease z where z.lease_id = any (p_leases) order by z.lease_id for update;
     with found as materialized (

@@ -1,9 +1,12 @@
 //! Number rules between two mutations: a call is counted, or undone, before the next one of its number is allowed; in both
 //! campaigns, at the grant and at the permit.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use dialplane::store::{
+    Store,
     leases::GrantVerdict::{self, Granted, NumberBusy},
     permits::BeginVerdict::{self, Permitted},
+    queue::{Parked, waiting},
 };
 
 use super::{
@@ -107,5 +110,47 @@ async fn a_grant_that_waited_for_a_new_number_rule_obeys_it() {
     let theatre = Theatre::open().await;
     let met = meet(&theatre, Action::NumberRules, Action::Grant).await;
     assert_eq!(held(&met.second.grants), [true, true], "{:?}", met.second.grants);
+    theatre.close().await;
+}
+
+/// A number rule refused a lead, and another a permit; before they are put away, something else becomes known. Until when they wait.
+async fn put_away(theatre: &Theatre, until: DateTime<Utc>) -> [DateTime<Utc>; 2] {
+    let stage = &theatre.stage;
+    stage.put_back().await;
+    let store = Store::new(&stage.database.url, 1).unwrap();
+    let lead = stage.queued.iter().find(|lead| lead.lead == stage.lead(Who::Queued)).unwrap();
+    let parked = Parked {
+        campaign: lead.campaign,
+        lead: lead.lead,
+        promised: None,
+        until: Some(until),
+        reason: waiting::NUMBER_RULE,
+        rules_version: None,
+    };
+    store.park(&[parked]).await.unwrap();
+    store.release_until(&[stage.lease(Who::Leased)], until).await.unwrap();
+    let mut wait = Vec::new();
+    for who in [Who::Queued, Who::Leased] {
+        let sql =
+            "select q.at from due q join lead l on q.lead_id = l.lead_id and q.at = l.not_before where q.lead_id = $1";
+        wait.push(stage.database.sql.query_one(sql, &[&stage.lead(who)]).await.unwrap().get(0));
+    }
+    assert_eq!(stage.broken(&[]).await, Vec::<String>::new());
+    wait.try_into().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_refused_waits_by_what_is_known_when_it_is_put_away() {
+    let theatre = Theatre::open().await;
+    let now = theatre.stage.now;
+    let soon = now + TimeDelta::minutes(1);
+    let told = now + TimeDelta::hours(1);
+    // The rule was lifted since: nobody waits for the instant that it named.
+    let [parked, released] = put_away(&theatre, told).await;
+    assert!(parked < soon && released < soon, "{parked}, {released}");
+    // It was made longer.
+    rule(&theatre, "null", 1, "100 days").await;
+    let [parked, released] = put_away(&theatre, told).await;
+    assert!(parked > told && released > told, "{parked}, {released}");
     theatre.close().await;
 }

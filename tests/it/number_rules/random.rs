@@ -124,11 +124,14 @@ impl Life {
     async fn settled(&self, lead: &Lead, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, String> {
         let seen = self.read(lead).await;
         let state = seen.state();
-        let wrong = |what: &str| Err(format!("{what}: {seen:?} waits {:?}", seen.waiting_reason()));
+        let until = seen.not_before.map(instant);
+        let wrong = |what: &str| {
+            let (id, reason, returned) = (&lead.id, seen.waiting_reason(), seen.returned_in_a_row);
+            Err(format!("{what}: at {now} {id} is {state:?}, {reason:?} until {until:?}, came back {returned} times"))
+        };
         if matches!(state, LeadState::IntentNo | LeadState::IntentYes | LeadState::DialingIntent) {
             return Ok(None);
         }
-        let until = seen.not_before.map(instant);
         if seen.waiting_reason() == WaitingReason::NumberRule {
             let first = self.first(lead.campaign, &lead.number, now);
             return match until {
@@ -148,7 +151,10 @@ impl Life {
         // Somebody else's call of the number: it looks again after ten seconds.
         let busy = seen.waiting_reason() == WaitingReason::NumberBusy && until.is_some_and(|until| until > now);
         let twin = self.leads.iter().find(|twin| twin.number == lead.number && twin.id != lead.id).unwrap();
-        if busy && self.read(twin).await.state() == LeadState::DialingIntent { Ok(None) } else { wrong("it waits") }
+        match self.read(twin).await.state() {
+            LeadState::DialingIntent if busy => Ok(None),
+            other => wrong(&format!("it waits, its twin is {other:?}")),
+        }
     }
 
     /// Waits until every lead is where it must be; answers the first instant at which one of them looks again.

@@ -8,10 +8,11 @@ use std::{
 
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender},
-    time::{Instant, sleep},
+    time::Instant,
 };
 
 use super::{
+    alarm::Alarm,
     door::Opening,
     events::{Event, Outbox, Survey},
     floor::{Floor, Planned},
@@ -75,6 +76,7 @@ impl Dispatcher {
             engine,
         };
         let stop = dispatcher.engine.stop.clone();
+        let alarm = Alarm::start();
         loop {
             let idle = dispatcher.floor.idle_for(dispatcher.now());
             tokio::select! {
@@ -84,7 +86,7 @@ impl Dispatcher {
                     Some(event) => dispatcher.take(event),
                     None => break,
                 },
-                () = sleep(idle) => {}
+                () = alarm.wait(idle) => {}
             }
             for _ in 0..EVENTS_MAX {
                 let Ok(event) = inbox.try_recv() else { break };

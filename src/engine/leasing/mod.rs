@@ -1,6 +1,7 @@
 //! Leasing on one replica: the sans-IO core (`floor`, `door`, `ledger`, `lane`, `refills`, `shares`, `plan`) and the loop that feeds it (`dispatcher`,
-//! `effects`).
+//! `effects`, `alarm`).
 
+mod alarm;
 pub mod dispatcher;
 pub mod door;
 mod effects;

@@ -21,8 +21,8 @@ use super::{
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Of every run, before its window.
-pub const WARM_UP: Duration = Duration::from_secs(1);
+/// Of every run, before its window: backends map the shared buffers page by page as they meet them.
+pub const WARM_UP: Duration = Duration::from_secs(2);
 /// Of the floor beside lives one at a time, where the size of the table says nothing.
 const SINGLE_FLOOR_LEADS: usize = 100_000;
 

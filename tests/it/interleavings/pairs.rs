@@ -1,6 +1,7 @@
 //! The pairs that matter, by name: what exactly comes of them, in both orders.
 
 use dialplane::store::{
+    Store,
     leases::GrantVerdict::{EngineCap, Gone, Granted, Moved, NumberBusy, Stale},
     permits::BeginVerdict::{Lost, Permitted, TooLate, Wait},
     releases::ReleaseVerdict::{Begun, NotHeld, Released},
@@ -216,6 +217,21 @@ async fn of_the_leads_of_a_number_in_one_batch_one_is_leased() {
     let told = |verdict| answer.grants.iter().filter(|one| **one == verdict).count();
     assert_eq!((told(Granted), told(NumberBusy)), (2, 3), "{:?}", answer.grants);
     assert_eq!(theatre.leases_of(Who::Queued).await, 1);
+    theatre.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ready_lead_is_leased_by_the_replica_whose_it_is_and_by_no_other() {
+    let theatre = Theatre::open().await;
+    let stage = &theatre.stage;
+    let store = Store::new(&stage.database.url, 1).unwrap();
+    let lead = stage.queued.iter().find(|lead| lead.lead == stage.lead(Who::Queued)).unwrap();
+    for (replica, verdict) in [(stage.heir, Gone), (stage.replica, Granted)] {
+        let sql = &stage.database.sql;
+        sql.execute("update dialer_session set replica_id = $1", &[&replica]).await.unwrap();
+        let (granted, _) = store.grant(replica, &[stage.item(lead)], stage.any_time()).await.unwrap();
+        assert_eq!(granted, [verdict]);
+    }
     theatre.close().await;
 }
 

@@ -47,6 +47,11 @@ async fn calls_walk_no_table_that_grows_even_without_statistics() {
     dialer.call_with(pb::Outcome::NoAnswer).await;
     let flushed = "select count(*) from pg_stat_user_tables where relname = 'lead' and n_tup_ins >= 10000";
     eventually("the counters are there", || async { (world.database.count(flushed).await > 0).then_some(()) }).await;
+    // Making a partition reads the default one, and an idle connection tells after ten seconds only.
+    eventually("what the migration read is counted", || async {
+        (scans(&world.database).await["call_attempt_default"] > 0).then_some(())
+    })
+    .await;
     let before = scans(&world.database).await;
     for outcome in [pb::Outcome::NoAnswer, pb::Outcome::Busy, pb::Outcome::NotPlaced, pb::Outcome::IntentYes] {
         for _ in 0..20 {

@@ -161,7 +161,7 @@ impl Life {
     async fn quiet(&self) -> Option<DateTime<Utc>> {
         let last = std::sync::Mutex::new(String::new());
         let look = eventually("every lead is where the rules want it", || async {
-            let now = now_of(&self.world).await;
+            let now = self.world.now().await;
             let mut next: Option<DateTime<Utc>> = None;
             for lead in &self.leads {
                 match self.settled(lead, now).await {
@@ -392,10 +392,4 @@ async fn nobody_is_called_against_a_rule_and_nobody_who_may_be_is_kept_waiting()
         permits >= steps && held >= steps / 2,
         "{permits} permits, {held} steps in which somebody waited prove little"
     );
-}
-
-/// The engine's clock.
-async fn now_of(world: &World) -> DateTime<Utc> {
-    let info = world.scheduler.clone().get_server_info(pb::GetServerInfoRequest {}).await.unwrap().into_inner();
-    instant(info.now.unwrap())
 }

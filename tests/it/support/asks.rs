@@ -97,8 +97,8 @@ impl Refusal {
 
 impl World {
     /// The engine's clock.
-    pub async fn now(&mut self) -> DateTime<Utc> {
-        let info = self.scheduler.get_server_info(pb::GetServerInfoRequest {}).await.unwrap().into_inner();
+    pub async fn now(&self) -> DateTime<Utc> {
+        let info = self.scheduler.clone().get_server_info(pb::GetServerInfoRequest {}).await.unwrap().into_inner();
         instant(info.now.unwrap())
     }
 

@@ -27,7 +27,7 @@ fn kolkata_minutes(at: DateTime<Utc>, now: DateTime<Utc>) -> i64 {
 
 /// A world whose clock is a minute or so after this hour in UTC; campaigns are made after that.
 async fn world_at(hour: u32) -> World {
-    let mut world = World::start().await;
+    let world = World::start().await;
     let now = world.now().await;
     let ahead = (i64::from(hour) * 3600 - i64::from(now.num_seconds_from_midnight())).rem_euclid(24 * 3600);
     world.advance(Duration::from_secs(ahead.unsigned_abs() + 60)).await;

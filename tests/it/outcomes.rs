@@ -231,7 +231,7 @@ async fn the_sixth_callback_is_as_if_nobody_had_answered() {
 async fn leased_callback(
     rules: pb::CampaignRules,
 ) -> (World, String, String, crate::support::dialer::Dialer, pb::Lease) {
-    let (mut world, campaign, lead, mut dialer) = one_lead(rules).await;
+    let (world, campaign, lead, mut dialer) = one_lead(rules).await;
     let lease = dialer.call().await;
     let at = world.now().await;
     dialer.report_callback(&lease.lease_id, at).await;

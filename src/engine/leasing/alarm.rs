@@ -7,17 +7,20 @@ use std::{
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
 
 /// What the runtime's timers may be late by.
 const COARSE: Duration = Duration::from_millis(2);
 
 /// Waits on a thread of its own, which lives as long as it does.
 pub struct Alarm {
-    set: Sender<Instant>,
+    set: Sender<Duration>,
     rings: Arc<Notify>,
 }
 
@@ -40,7 +43,7 @@ impl Alarm {
         while let left = until.saturating_duration_since(Instant::now())
             && !left.is_zero()
         {
-            match self.set.send(until) {
+            match self.set.send(left) {
                 // It may ring for a wait that was dropped.
                 Ok(()) => self.rings.notified().await,
                 Err(_) => sleep(left).await,
@@ -49,11 +52,11 @@ impl Alarm {
     }
 }
 
-/// Rings at the instant that was told last, until nobody is left to tell one.
-fn ring(told: &Receiver<Instant>, bell: &Notify) {
+/// Rings when so long has passed as was told last, until nobody is left to tell.
+fn ring(told: &Receiver<Duration>, bell: &Notify) {
     let mut next = told.recv().ok();
-    while let Some(at) = next {
-        next = match told.recv_timeout(at.saturating_duration_since(Instant::now())) {
+    while let Some(lasts) = next {
+        next = match told.recv_timeout(lasts) {
             Ok(another) => Some(another),
             Err(RecvTimeoutError::Timeout) => {
                 bell.notify_one();

@@ -33,7 +33,7 @@ mutants: packages ## plant a bug at a time; the test that must notice it runs; o
 	scripts/mutants.sh $(ONLY)
 
 .PHONY: bench
-bench: packages ## how fast the engine is; QUICK=1: shorter, LONG=1: ten million leads, ageing too, ONLY=lives,grants: these parts, PROFILE=1: statements
+bench: packages ## how fast the engine is; QUICK=1: shorter, LONG=1: ten million leads and more, ageing too, ONLY=lives,grants: these parts, PROFILE=1: statements
 	QUICK=$(QUICK) LONG=$(LONG) ONLY=$(ONLY) PROFILE=$(PROFILE) cargo bench $(LOCKED) --bench life
 
 .PHONY: check check-rust check-deps check-proto check-chart

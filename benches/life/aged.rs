@@ -15,8 +15,8 @@ use super::{
     world::{Postgres, World},
 };
 
-/// Enough for all minutes at any rate that was ever seen.
-const LEADS: usize = 10_000_000;
+/// Enough for ten minutes at 25,000 lives a second.
+const LEADS: usize = 15_000_000;
 /// In a try.
 const LEADS_OF_A_TRY: usize = 1_000_000;
 

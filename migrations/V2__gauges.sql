@@ -48,16 +48,34 @@ language sql immutable as $$
     select coalesce(p_outcome in (10, 11) or p_streak >= p_limits[p_outcome], false)
 $$;
 
--- Locks gauges in id order; the engine's row 0 comes first when it is asked for.
-create function lock_gauges(p_campaigns int[]) returns void language plpgsql as $$
+-- Where the version of a gauge is that this statement sees. A gauge is written for every batch; while somebody holds an old snapshot no
+-- version of it can be swept away, and a lookup by key would walk all of them, oldest first. So the index is read backwards, for which
+-- a range says what an equation would: by that the order would be thought to be none.
+create function gauge_at(p_campaign int) returns tid
+language plpgsql stable
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off as $$
 begin
-    perform 1 from gauge g where g.campaign_id = any (p_campaigns) order by g.campaign_id for update;
+    return (select g.ctid from gauge g where g.campaign_id between p_campaign and p_campaign order by g.campaign_id desc limit 1);
+end $$;
+
+-- Locks gauges in id order; the engine's row 0 comes first when it is asked for.
+create function lock_gauges(p_campaigns int[]) returns void
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_bitmapscan = off as $$
+declare
+    c int;
+begin
+    for c in select distinct i from unnest(p_campaigns) as i order by i loop
+        perform 1 from gauge g where g.campaign_id between c and c order by g.campaign_id desc limit 1 for update;
+    end loop;
 end $$;
 
 -- Moves leads between the counts of their campaigns: n leads from one state to another. 0 is outside; besides states
--- there are 20, waiting for hours, and 21, waiting for a zone. The caller has locked the gauges.
+-- there are 20, waiting for hours, and 21, waiting for a zone. With them, per item: attempts that they made, and bounds under which no
+-- due row of them lies. The caller has locked the gauges.
 create function move_counts(p_campaigns int[], p_from smallint[], p_from_blocked boolean[], p_to smallint[],
-                            p_to_blocked boolean[], p_n int[]) returns void language plpgsql as $$
+                            p_to_blocked boolean[], p_n int[], p_attempts int[] default null, p_promises timestamptz[] default null,
+                            p_waiting timestamptz[] default null) returns void language plpgsql as $$
 begin
     update gauge g set
         eligible = g.eligible + d.s1, ready = g.ready + d.s2, dialing = g.dialing + d.s3,
@@ -66,7 +84,8 @@ begin
         blocked_eligible = g.blocked_eligible + d.b1, blocked_dialing = g.blocked_dialing + d.b3,
         blocked_no_answer = g.blocked_no_answer + d.b6, blocked_failed = g.blocked_failed + d.b7,
         blocked_other = g.blocked_other + d.b_other,
-        waiting_hours = g.waiting_hours + d.hours, waiting_zone = g.waiting_zone + d.zone
+        waiting_hours = g.waiting_hours + d.hours, waiting_zone = g.waiting_zone + d.zone,
+        attempts = g.attempts + d.attempts, promise_from = least(g.promise_from, d.promise), waiting_from = least(g.waiting_from, d.waiting)
     from (
         select c,
             coalesce(sum(n) filter (where s = 1), 0) as s1, coalesce(sum(n) filter (where s = 2), 0) as s2,
@@ -77,15 +96,18 @@ begin
             coalesce(sum(n) filter (where b and s = 1), 0) as b1, coalesce(sum(n) filter (where b and s = 3), 0) as b3,
             coalesce(sum(n) filter (where b and s = 6), 0) as b6, coalesce(sum(n) filter (where b and s = 7), 0) as b7,
             coalesce(sum(n) filter (where b and s in (4, 5, 8, 9)), 0) as b_other,
-            coalesce(sum(n) filter (where s = 20), 0) as hours, coalesce(sum(n) filter (where s = 21), 0) as zone
+            coalesce(sum(n) filter (where s = 20), 0) as hours, coalesce(sum(n) filter (where s = 21), 0) as zone,
+            coalesce(sum(attempts), 0) as attempts, min(promise) as promise, min(waiting) as waiting
         from (
-            select i.c, i.f as s, i.fb as b, -i.n as n
+            select i.c, i.f as s, i.fb as b, -i.n as n, null::int as attempts, null::timestamptz as promise, null::timestamptz as waiting
             from unnest(p_campaigns, p_from, p_from_blocked, p_n) as i (c, f, fb, n)
             union all
-            select i.c, i.t, i.tb, i.n from unnest(p_campaigns, p_to, p_to_blocked, p_n) as i (c, t, tb, n)
+            select i.c, i.t, i.tb, i.n, i.attempts, i.promise, i.waiting
+            from unnest(p_campaigns, p_to, p_to_blocked, p_n, p_attempts, p_promises, p_waiting)
+                as i (c, t, tb, n, attempts, promise, waiting)
         ) as m group by c
     ) as d
-    where g.campaign_id = d.c;
+    where g.ctid = gauge_at(d.c);
 end $$;
 
 -- The same for a batch in which every lead is a row; groups it first, since its kinds are few.
@@ -126,14 +148,14 @@ begin
         from unnest(p_campaigns, p_outcomes, p_begun) as i (c, o, b)
         where i.b is not null and i.o <> 12 group by i.c
     ), judged as (
-        select g.campaign_id, t.refused, coalesce(g.not_placed_since, t.refused_from) as since,
+        select g.ctid as tid, t.refused, coalesce(g.not_placed_since, t.refused_from) as since,
             coalesce(t.placed_at >= coalesce(g.not_placed_since, t.refused_from), false) as placed
-        from told t join gauge g on g.campaign_id = t.c
+        from told t join gauge g on g.ctid = gauge_at(t.c)
     )
     update gauge g set not_placed_in_a_row = case when j.placed then 0 else g.not_placed_in_a_row + j.refused end,
         not_placed_since = case when not j.placed then j.since end
     -- Nothing is written while calls are placed and none was refused: that is every settle but few.
-    from judged j where g.campaign_id = j.campaign_id and case when j.placed then g.not_placed_in_a_row > 0 else j.refused > 0 end;
+    from judged j where g.ctid = j.tid and case when j.placed then g.not_placed_in_a_row > 0 else j.refused > 0 end;
     if found then
         perform set_breakers(p_campaigns);
     end if;

@@ -19,7 +19,7 @@ begin
         select i.c, min(i.at) filter (where i.lane = 0) as promise, min(i.at) filter (where i.lane = 1) as waiting
         from unnest(p_campaigns, p_lanes, p_at) as i (c, lane, at) group by i.c
     ) as d
-    where g.campaign_id = d.c and (d.promise < g.promise_from or d.waiting < g.waiting_from);
+    where g.ctid = gauge_at(d.c) and (d.promise < g.promise_from or d.waiting < g.waiting_from);
 end $$;
 
 -- Moves up to p_limit waiting leads that are due to READY of p_owner; those whose zone is closed wait on. Rows of an
@@ -78,7 +78,9 @@ begin
     )
     select array_agg(f.tid order by f.rank, f.lead_id) filter (where f.fate = 'ready') as ready, count(*)::int as seen,
         max(f.at) as last_at,
-        array_agg(f.state) filter (where f.fate = 'ready') as states,
+        count(*) filter (where f.fate = 'ready' and f.state = 1)::int as eligible,
+        count(*) filter (where f.fate = 'ready' and f.state = 6)::int as no_answer,
+        count(*) filter (where f.fate = 'ready' and f.state = 7)::int as failed,
         coalesce(sum((f.fate = 'closed' and f.opens is not null)::int), 0)
             - coalesce(sum((f.reason = 4 and f.due_epoch = p_epoch)::int), 0) as hours,
         coalesce(sum((f.fate = 'closed' and f.opens is null)::int), 0)
@@ -87,11 +89,10 @@ begin
     ready := moves.ready;
     seen := moves.seen;
     if seen > 0 then
-        perform move_leads(array_agg(p_campaign), array_agg(s), array_agg(false), array_agg(2::smallint), array_agg(false))
-        from unnest(moves.states) as s;
-        update gauge g set waiting_hours = g.waiting_hours + moves.hours, waiting_zone = g.waiting_zone + moves.zone,
-            waiting_from = moves.last_at
-        where g.campaign_id = p_campaign;
+        update gauge g set eligible = g.eligible - moves.eligible, no_answer = g.no_answer - moves.no_answer,
+            failed = g.failed - moves.failed, ready = g.ready + moves.eligible + moves.no_answer + moves.failed,
+            waiting_hours = g.waiting_hours + moves.hours, waiting_zone = g.waiting_zone + moves.zone, waiting_from = moves.last_at
+        where g.ctid = gauge_at(p_campaign);
     end if;
 end $$;
 
@@ -148,7 +149,9 @@ begin
         from taken k where k.fate = 'closed' and l.ctid = k.tid
     )
     select array_agg(k.tid order by k.rank, k.lead_id) filter (where k.fate = 'ready') as ready, count(*)::int as seen,
-        array_agg(k.state) filter (where k.fate = 'ready') as states,
+        count(*) filter (where k.fate = 'ready' and k.state = 1)::int as eligible,
+        count(*) filter (where k.fate = 'ready' and k.state = 6)::int as no_answer,
+        count(*) filter (where k.fate = 'ready' and k.state = 7)::int as failed,
         count(*) filter (where k.fate = 'closed' and k.opens is not null)::int as hours,
         count(*) filter (where k.fate = 'closed' and k.opens is null)::int as zone,
         min(k.opens) filter (where k.fate = 'closed') as first_open,
@@ -158,12 +161,12 @@ begin
     ready := moves.ready;
     seen := moves.seen;
     if seen > 0 then
-        perform move_leads(array_agg(p_campaign), array_agg(s), array_agg(false), array_agg(2::smallint), array_agg(false))
-        from unnest(moves.states) as s;
-        update gauge g set waiting_hours = g.waiting_hours + moves.hours, waiting_zone = g.waiting_zone + moves.zone,
+        update gauge g set eligible = g.eligible - moves.eligible, no_answer = g.no_answer - moves.no_answer,
+            failed = g.failed - moves.failed, ready = g.ready + moves.eligible + moves.no_answer + moves.failed,
+            waiting_hours = g.waiting_hours + moves.hours, waiting_zone = g.waiting_zone + moves.zone,
             cursor_rank = moves.cursor_rank, cursor_lead = moves.cursor_lead,
             waiting_from = least(g.waiting_from, moves.first_open)
-        where g.campaign_id = p_campaign;
+        where g.ctid = gauge_at(p_campaign);
     end if;
 end $$;
 
@@ -204,7 +207,7 @@ begin
         or exists (select from unnest(p_closes) as w where w <= t) then
         raise exception using errcode = 'DP003', message = 'the zones or their windows are out of date';
     end if;
-    select x.epoch, x.waiting_from, x.cursor_rank, x.cursor_lead into g from gauge x where x.campaign_id = p_campaign;
+    select x.epoch, x.waiting_from, x.cursor_rank, x.cursor_lead into g from gauge x where x.ctid = gauge_at(p_campaign);
     select * into a from refill_waiting(p_campaign, g.epoch, g.waiting_from, c.max_attempts, c.retry_limits, p_owner,
                                         -- An odd one out goes to either side by turns of chance.
                                         (p_want + (random() < 0.5)::int) / 2,
@@ -216,7 +219,7 @@ begin
     ready := ready || b.ready;
     scanned := b.seen;
     if coalesce(cardinality(ready), 0) < p_want then
-        select x.waiting_from into g.waiting_from from gauge x where x.campaign_id = p_campaign;
+        select x.waiting_from into g.waiting_from from gauge x where x.ctid = gauge_at(p_campaign);
         select * into more from refill_waiting(p_campaign, g.epoch, g.waiting_from, c.max_attempts, c.retry_limits, p_owner,
                                                p_want - coalesce(cardinality(ready), 0), p_opens, p_closes, t);
         ready := ready || more.ready;
@@ -224,12 +227,12 @@ begin
     end if;
     -- Whoever files an earlier promise lowers the bound under this lock.
     update gauge x set promise_from = p.at
-    from (select coalesce((select q.at from due q, gauge y where y.campaign_id = p_campaign and q.campaign_id = p_campaign
+    from (select coalesce((select q.at from due q, gauge y where y.ctid = gauge_at(p_campaign) and q.campaign_id = p_campaign
                 and q.lane = 0 and q.at >= y.promise_from order by q.at limit 1), t) as at) as p
-    where x.campaign_id = p_campaign and p.at > x.promise_from + interval '1 minute';
+    where x.ctid = gauge_at(p_campaign) and p.at > x.promise_from + interval '1 minute';
     select x.waiting_hours, (
         select q.at from due q where q.campaign_id = p_campaign and q.lane = 1 and q.at >= x.waiting_from order by q.at limit 1)
-    into waiting_hours, next_waiting from gauge x where x.campaign_id = p_campaign;
+    into waiting_hours, next_waiting from gauge x where x.ctid = gauge_at(p_campaign);
     return next;
     return query
     select null::int, null::int, null::int, null::timestamptz, p_campaign, l.lead_id, l.number, l.rank, l.zone_id,

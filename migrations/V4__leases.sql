@@ -113,7 +113,7 @@ begin
     t := engine_now();
     if t > p_until then raise exception using errcode = 'DP005', message = 'the call came too late'; end if;
     select s.max_concurrency - g.dialing, make_interval(secs => s.receipt_within_ms / 1000.0) into room, receipt
-    from setting s, gauge g where s.one and g.campaign_id = 0;
+    from setting s, gauge g where s.one and g.ctid = gauge_at(0);
     -- No lease ends meanwhile: that takes the engine's gauge.
     free := number_free_at(p_campaigns, p_numbers, t);
     busy := array(select z.number from lease z where z.number = any (p_numbers));
@@ -129,7 +129,7 @@ begin
             select c.state, c.rules_version, c.max_concurrency, c.begin_within, c.breaker_open_since, c.next_probe_at
             from campaign c where c.campaign_id = d.campaign_id offset 0
         ) as c
-        cross join lateral (select g.epoch, g.dialing from gauge g where g.campaign_id = d.campaign_id offset 0) as g
+        cross join lateral (select g.epoch, g.dialing from gauge g where g.ctid = gauge_at(d.campaign_id) offset 0) as g
     ), item as materialized (
         select i.ord::int, i.campaign_id, i.lead_id, i.promised, i.begin_within, i.epoch, i.breaker_open_since is not null as broken,
             least(i.free_slots, case when i.breaker_open_since is not null then (i.next_probe_at <= t)::int end)
@@ -392,7 +392,7 @@ begin
     fact := fact_no();
     with in_campaign as materialized (
         select d.campaign_id, g.epoch from (select distinct i from unnest(p_campaigns) as i) as d (campaign_id)
-        cross join lateral (select g.epoch from gauge g where g.campaign_id = d.campaign_id offset 0) as g
+        cross join lateral (select g.epoch from gauge g where g.ctid = gauge_at(d.campaign_id) offset 0) as g
     ), found as materialized (
         select i.ord::int, i.epoch as current_epoch, i.outcome, z.tid as lease_tid, l.tid as lead_tid, l.blocked,
             l.blocked or i.outcome = 4 as blocked_after, l.attempts_total
@@ -457,18 +457,12 @@ begin
     if moves.n > 0 then
         perform lock_gauges(array[0] || moves.c);
         perform move_counts(array_agg(m.c) || 0, array_agg(3::smallint) || 3::smallint, array_agg(m.fb) || false, array_agg(m.t) || 0::smallint,
-                            array_agg(m.tb) || false, array_agg(m.n) || moves.n)
+                            array_agg(m.tb) || false, array_agg(m.n) || moves.n, array_agg(m.counted), array_agg(m.promise), array_agg(m.waiting))
         from (
-            select i.c, i.fb, i.t, i.tb, count(*)::int as n
-            from unnest(moves.c, moves.fb, moves.t, moves.tb) as i (c, fb, t, tb) group by 1, 2, 3, 4
+            select i.c, i.fb, i.t, i.tb, count(*)::int as n, sum(i.counted)::int as counted,
+                min(i.at) filter (where i.t = 8) as promise, min(i.at) filter (where i.t <> 8) as waiting
+            from unnest(moves.c, moves.fb, moves.t, moves.tb, moves.counted, moves.at) as i (c, fb, t, tb, counted, at) group by 1, 2, 3, 4
         ) as m;
-        update gauge g set attempts = g.attempts + d.n, promise_from = least(g.promise_from, d.promise),
-            waiting_from = least(g.waiting_from, d.waiting)
-        from (
-            select i.c, sum(i.n) as n, min(i.at) filter (where i.t = 8) as promise, min(i.at) filter (where i.t <> 8) as waiting
-            from unnest(moves.c, moves.counted, moves.t, moves.at) as i (c, n, t, at) group by i.c
-        ) as d
-        where g.campaign_id = d.c;
         perform note_provider(moves.c, moves.outcomes, moves.begun);
     end if;
     return query select moves.leases, moves.sessions, moves.t;

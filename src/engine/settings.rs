@@ -75,6 +75,8 @@ pub struct Status {
     pub settings: SchedulerSettings,
     /// Who is there.
     pub presence: Presence,
+    /// Live leases with a permit.
+    pub begun_calls: i64,
     /// Running campaigns.
     pub campaigns: Vec<ActivityRow>,
 }
@@ -288,6 +290,7 @@ impl Engine {
         Ok(Status {
             settings: self.store.settings().await?,
             presence: self.store.presence(self.replica()).await?,
+            begun_calls: self.store.begun_calls().await?,
             campaigns: self.store.activity(ACTIVITY_MAX).await?,
         })
     }

@@ -288,7 +288,7 @@ impl SchedulerService for Scheduler {
         Ok(Response::new(pb::GetSchedulerStatusResponse {
             settings: Some(views::settings(&status.settings)),
             active_calls: presence.dialing,
-            begun_calls: presence.begun,
+            begun_calls: status.begun_calls,
             ready: presence.ready,
             sessions: i32::try_from(presence.sessions).unwrap_or(i32::MAX),
             slots: presence.slots,

@@ -137,6 +137,16 @@ impl Store {
         rows.iter().map(|row| Ok((row.try_get("lease_id")?, row.try_get("begun")?))).collect()
     }
 
+    /// How many live leases have a permit. Walks them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn begun_calls(&self) -> Result<i64, StoreError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached("select count(*) as n from lease where begun_at is not null").await?;
+        Ok(client.query_one(&statement, &[]).await?.try_get("n")?)
+    }
+
     /// Leases without a permit above the engine's cap, newest first.
     ///
     /// # Errors

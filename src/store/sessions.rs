@@ -18,8 +18,6 @@ pub struct Presence {
     pub replicas: i64,
     /// Live leases.
     pub dialing: i64,
-    /// Of these, with a permit.
-    pub begun: i64,
     /// READY leads.
     pub ready: i64,
 }
@@ -252,7 +250,6 @@ impl Store {
             slots: row.try_get("slots")?,
             replicas: row.try_get("replicas")?,
             dialing: row.try_get("dialing")?,
-            begun: row.try_get("begun")?,
             ready: row.try_get("ready")?,
         })
     }

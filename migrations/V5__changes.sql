@@ -16,8 +16,9 @@ declare
     leases int;
     moves record;
 begin
-    -- The engine's gauge is shared with other campaigns' settles, which take lease rows first; ours cannot be theirs.
-    perform lock_gauges(array[0, p_campaign]);
+    -- The engine's gauge is shared with all other campaigns, whose grants would wait: it is locked last. Whoever holds it waits
+    -- for none of our rows, since nobody works on this campaign behind our fence.
+    perform lock_gauges(array[p_campaign]);
     select g.epoch into ep from gauge g where g.campaign_id = p_campaign;
     with target as materialized (
         select l.*, effective_state(l.state, l.epoch, ep, l.blocked) as now_state, effective_attempts(l.attempts, l.epoch, ep) as now_attempts,
@@ -73,7 +74,10 @@ begin
     from unnest(moves.f, moves.b) as i (f, b);
     perform move_leads(array_agg(p_campaign), array_agg(code), array_agg(false), array_agg(0::smallint), array_agg(false))
     from unnest(moves.codes) as code;
-    update gauge g set dialing = g.dialing - moves.freed where g.campaign_id = 0 and moves.freed > 0;
+    if moves.freed > 0 then
+        perform lock_gauges(array[0]);
+        update gauge g set dialing = g.dialing - moves.freed where g.ctid = gauge_at(0);
+    end if;
     return query select i.* from unnest(moves.leads, moves.states, moves.begun, moves.not_before, moves.leases, moves.sessions) as i;
 end $$;
 

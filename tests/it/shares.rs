@@ -10,7 +10,7 @@ use dialplane::{
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
 
-use crate::support::{World, dialer::Dialer, eventually, lead, new_id, rules, settings};
+use crate::support::{World, asks::QUIET, dialer::Dialer, eventually, lead, new_id, rules, settings};
 
 /// How long calls last; how many are over before the count begins, and how many are counted.
 #[derive(Clone, Copy)]
@@ -165,6 +165,8 @@ async fn wake(world: &mut World, campaign: &str) {
         (world.database.count(&ready).await > 0).then_some(())
     })
     .await;
+    // The engine hears of them after they are there.
+    tokio::time::sleep(QUIET).await;
 }
 
 /// Ends a call, and says which campaign gets its slot.

@@ -468,11 +468,11 @@ begin
     return query select moves.leases, moves.sessions, moves.t;
 end $$;
 
--- Takes back leases without a permit: their leads are in the queue again from p_at on, in the state they were leased from,
+-- Takes back leases without a permit: their leads are in the queue again at once, after a number rule once it allows a call, in the state they were leased from,
 -- and no attempt is counted. From the fifth time in a row on a lead backs off, but for a number rule, which says when. The ended lease leaves a row without
 -- an outcome, by which a late report finds its lead. p_session null: whoever holds them.
 -- Verdicts: 1 released, 2 begun, 3 not held. Callers: ReleaseLeases, the dispatcher, the sweeper, refused permits.
-create function release_leases(p_leases uuid[], p_at timestamptz[], p_reasons smallint[], p_session uuid,
+create function release_leases(p_leases uuid[], p_reasons smallint[], p_session uuid,
                                p_back_off_from int, p_back_off interval)
 returns table (lease_id uuid, verdict smallint, session_id uuid)
 language plpgsql
@@ -481,6 +481,7 @@ set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mer
 declare
     t timestamptz;
     asked record;
+    free timestamptz[];
     moves record;
 begin
     perform fence_shared(array(select distinct z.campaign_id from lease z where z.lease_id = any (p_leases)));
@@ -490,13 +491,12 @@ begin
         select array_agg(z.campaign_id order by i.ord) as campaigns, array_agg(z.number order by i.ord) as numbers into asked
         from unnest(p_leases) with ordinality as i (lease_id, ord)
         left join lateral (select z.campaign_id, z.number from lease z where z.lease_id = i.lease_id offset 0) as z on true;
-        select array_agg(case when i.reason = 8 then coalesce(i.free, t) else i.at end order by i.ord) into p_at
-        from unnest(p_at, p_reasons, number_free_at(asked.campaigns, asked.numbers, t)) with ordinality as i (at, reason, free, ord);
+        free := number_free_at(asked.campaigns, asked.numbers, t);
     end if;
     -- Locked first: a begin that is told to wait writes its lease, too, and what is found then is what is there.
     perform 1 from lease z where z.lease_id = any (p_leases) order by z.lease_id for update;
     with found as materialized (
-        select i.at, i.reason, z.tid from unnest(p_leases, p_at, p_reasons) as i (lease_id, at, reason)
+        select case i.reason when 8 then i.free end as at, i.reason, z.tid from unnest(p_leases, p_reasons, free) as i (lease_id, reason, free)
         cross join lateral (select z.ctid as tid from lease z where z.lease_id = i.lease_id offset 0) as z
     ), gone as (
         delete from lease z using found i

@@ -154,11 +154,13 @@ async fn begin_round(
 }
 
 async fn end_refused(engine: &Arc<Engine>, verdict: BeginVerdict, leases: &[LeaseId]) -> Result<(), EngineError> {
-    let released = match verdict {
-        BeginVerdict::NumberRule(until) => again(|| engine.store.release_until(leases, until)).await?,
+    let reason = match verdict {
+        // The release asks again until when.
+        BeginVerdict::NumberRule(_) => waiting::NUMBER_RULE,
         // Its lead is looked at again by the queue, which knows the hours and the rules.
-        _ => again(|| engine.store.release(leases, waiting::BACK_OFF, None)).await?,
+        _ => waiting::BACK_OFF,
     };
+    let released = again(|| engine.store.release(leases, reason, None)).await?;
     let over: Vec<LeaseId> =
         released.iter().filter(|one| one.verdict == ReleaseVerdict::Released).map(|one| one.lease).collect();
     engine.announce_ended(over.iter().copied(), None);

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use deadpool_postgres::GenericClient;
 
-use super::{Store, StoreError, leases::unknown_code, queue::waiting};
+use super::{Store, StoreError, leases::unknown_code};
 use crate::{
     domain::ids::{LeaseId, SessionId},
     failpoints,
@@ -37,28 +36,25 @@ pub enum ReleaseVerdict {
 const RETURNS_MAX: i32 = 5;
 const RETURN_BACK_OFF: Duration = Duration::from_secs(300);
 
-/// Takes back leases without a permit; their leads are due at once, or then.
+/// Takes back leases without a permit; their leads are due at once, or once the number rules allow a call.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn release(
     client: &impl GenericClient,
     leases: &[LeaseId],
-    at: Option<DateTime<Utc>>,
     reason: i16,
     session: Option<SessionId>,
 ) -> Result<Vec<Released>, StoreError> {
     let statement = client
         .prepare_cached(
-            "select lease_id, verdict, session_id from release_leases($1::uuid[], $2::timestamptz[], $3::smallint[], \
-             $4::uuid, $5::int, make_interval(secs => $6::float8))",
+            "select lease_id, verdict, session_id from release_leases($1::uuid[], $2::smallint[], $3::uuid, \
+             $4::int, make_interval(secs => $5::float8))",
         )
         .await?;
-    let at: Vec<Option<DateTime<Utc>>> = vec![at; leases.len()];
     let reasons = vec![reason; leases.len()];
-    let rows = client
-        .query(&statement, &[&leases, &at, &reasons, &session, &RETURNS_MAX, &RETURN_BACK_OFF.as_secs_f64()])
-        .await?;
+    let rows =
+        client.query(&statement, &[&leases, &reasons, &session, &RETURNS_MAX, &RETURN_BACK_OFF.as_secs_f64()]).await?;
     rows.iter()
         .map(|row| {
             let verdict = match row.try_get::<_, i16>("verdict")? {
@@ -85,16 +81,6 @@ impl Store {
     ) -> Result<Vec<Released>, StoreError> {
         failpoints::pass("release_before");
         failpoints::midway("release_midway");
-        release(&self.client().await?, leases, None, reason, session)
-            .await
-            .inspect(|_| failpoints::pass("release_after"))
-    }
-
-    /// Takes back leases whose permit a number rule refused: their leads wait until it allows one.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn release_until(&self, leases: &[LeaseId], until: DateTime<Utc>) -> Result<Vec<Released>, StoreError> {
-        release(&self.client().await?, leases, Some(until), waiting::NUMBER_RULE, None).await
+        release(&self.client().await?, leases, reason, session).await.inspect(|_| failpoints::pass("release_after"))
     }
 }

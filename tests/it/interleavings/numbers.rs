@@ -128,7 +128,7 @@ async fn put_away(theatre: &Theatre, until: DateTime<Utc>) -> [DateTime<Utc>; 2]
         rules_version: None,
     };
     store.park(&[parked]).await.unwrap();
-    store.release_until(&[stage.lease(Who::Leased)], until).await.unwrap();
+    store.release(&[stage.lease(Who::Leased)], waiting::NUMBER_RULE, None).await.unwrap();
     let mut wait = Vec::new();
     for who in [Who::Queued, Who::Leased] {
         let sql =

@@ -80,6 +80,18 @@ async fn two_replicas_may_migrate_an_empty_database_at_once() {
     database.drop().await;
 }
 
+/// Pinned plans look so dear to PostgreSQL that it would compile each for each call, where it may.
+#[tokio::test(flavor = "multi_thread")]
+async fn plans_are_not_compiled_on_a_server_that_would() {
+    let database = Database::create().await;
+    let name = column(&database, "select current_database()::text").await.remove(0);
+    database.sql.batch_execute(&format!("alter database \"{name}\" set jit = on")).await.unwrap();
+    let store = Store::new(&database.url, 1).unwrap();
+    let jit: String = store.client().await.unwrap().query_one("show jit", &[]).await.unwrap().get(0);
+    assert_eq!(jit, "off");
+    database.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schema_that_needs_a_newer_binary_is_refused() {
     let database = Database::create().await;

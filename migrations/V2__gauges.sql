@@ -41,6 +41,13 @@ begin
     lock table intake_gate in row exclusive mode;
 end $$;
 
+-- One search of a campaign's queue at a time, and no list that grows behind the cursor meanwhile: gauges are locked when it is done.
+-- Taken before them, to the end of the transaction. Callers: refill, close_intake.
+create function hold_queue(p_campaign int) returns void language plpgsql as $$
+begin
+    perform pg_advisory_xact_lock(7404, p_campaign);
+end $$;
+
 -- Whether a lead that was not reached is not retried before a reset, whatever attempts are left: INVALID_NUMBER; NOT_PLACED too
 -- often (else such leads are ELIGIBLE); an outcome that came in a row as often as its limit says.
 create function retry_is_over(p_outcome smallint, p_streak smallint, p_limits smallint[]) returns boolean

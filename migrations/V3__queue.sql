@@ -22,17 +22,16 @@ begin
     where g.ctid = gauge_at(d.c) and (d.promise < g.promise_from or d.waiting < g.waiting_from);
 end $$;
 
--- Moves up to p_limit waiting leads that are due to READY of p_owner; those whose zone is closed wait on. Rows of an
--- older epoch are dropped: their leads lie at the cursor again; UNKNOWN's delay (reason 7) outlives a reset.
+-- Takes up to p_limit waiting leads that are due out of `due`; those whose zone is closed wait on. Rows of an older epoch are
+-- dropped: their leads lie at the cursor again; UNKNOWN's delay (reason 7) outlives a reset. Leads that may be called are given
+-- back by place, number and state: their next place is up to the caller, and so are the counts.
 -- Callers: refill.
-create function refill_waiting(p_campaign int, p_epoch int, p_from timestamptz, p_max_attempts smallint, p_limits smallint[], p_owner int,
+create function refill_waiting(p_campaign int, p_epoch int, p_from timestamptz, p_max_attempts smallint, p_limits smallint[],
                                p_limit int, p_opens timestamptz[], p_closes timestamptz[], p_now timestamptz,
-                               out ready tid[], out seen int)
+                               out tids tid[], out numbers bigint[], out states smallint[], out seen int, out hours int, out zone int,
+                               out last_at timestamptz)
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off set enable_bitmapscan = off as $$
-declare
-    moves record;
-    last_at timestamptz;
 begin
     with head as materialized (
         select q.at, q.lead_id from due q
@@ -47,7 +46,7 @@ begin
     ), waiter as materialized (
         select gone.at, gone.lead_id, gone.epoch as due_epoch, gone.reason, l.*
         from gone cross join lateral (
-            select l.ctid as tid, l.rank, l.zone_id, l.blocked, l.last_outcome, l.streak,
+            select l.ctid as tid, l.number, l.rank, l.zone_id, l.blocked, l.last_outcome, l.streak,
                 effective_state(l.state, l.epoch, p_epoch, l.blocked) as state,
                 effective_attempts(l.attempts, l.epoch, p_epoch) as attempts
             from lead l where l.campaign_id = p_campaign and l.lead_id = gone.lead_id offset 0
@@ -60,9 +59,6 @@ begin
             when p_opens[f.zone_id + 1] <= p_now and p_closes[f.zone_id + 1] > p_now then 'ready'
             else 'closed' end as fate
         from waiter f
-    ), r as (
-        insert into ready_lead (campaign_id, lead_id, owner, epoch, state)
-        select p_campaign, f.lead_id, p_owner, p_epoch, f.state from fate f where f.fate = 'ready'
     ), w as (
         insert into due (campaign_id, lane, at, lead_id, epoch, state, reason)
         select p_campaign, 1, coalesce(f.opens, 'infinity'), f.lead_id, p_epoch, f.state, case when f.opens is null then 5 else 4 end
@@ -76,43 +72,33 @@ begin
         from fate f
         where f.fate in ('closed', 'exhausted') and l.ctid = f.tid
     )
-    select array_agg(f.tid order by f.rank, f.lead_id) filter (where f.fate = 'ready') as ready, count(*)::int as seen,
-        max(f.at) as last_at,
-        count(*) filter (where f.fate = 'ready' and f.state = 1)::int as eligible,
-        count(*) filter (where f.fate = 'ready' and f.state = 6)::int as no_answer,
-        count(*) filter (where f.fate = 'ready' and f.state = 7)::int as failed,
+    select array_agg(f.tid order by f.rank, f.lead_id) filter (where f.fate = 'ready'),
+        array_agg(f.number order by f.rank, f.lead_id) filter (where f.fate = 'ready'),
+        array_agg(f.state order by f.rank, f.lead_id) filter (where f.fate = 'ready'),
+        count(*), max(f.at),
         coalesce(sum((f.fate = 'closed' and f.opens is not null)::int), 0)
-            - coalesce(sum((f.reason = 4 and f.due_epoch = p_epoch)::int), 0) as hours,
+            - coalesce(sum((f.reason = 4 and f.due_epoch = p_epoch)::int), 0),
         coalesce(sum((f.fate = 'closed' and f.opens is null)::int), 0)
-            - coalesce(sum((f.reason = 5 and f.due_epoch = p_epoch)::int), 0) as zone
-    into moves from fate f;
-    ready := moves.ready;
-    seen := moves.seen;
-    if seen > 0 then
-        update gauge g set eligible = g.eligible - moves.eligible, no_answer = g.no_answer - moves.no_answer,
-            failed = g.failed - moves.failed, ready = g.ready + moves.eligible + moves.no_answer + moves.failed,
-            waiting_hours = g.waiting_hours + moves.hours, waiting_zone = g.waiting_zone + moves.zone, waiting_from = moves.last_at
-        where g.ctid = gauge_at(p_campaign);
-    end if;
+            - coalesce(sum((f.reason = 5 and f.due_epoch = p_epoch)::int), 0)
+    into tids, numbers, states, seen, last_at, hours, zone from fate f;
 end $$;
 
--- Moves fresh leads to READY of p_owner, in the campaign's order from the cursor on, until p_want are open or p_scan are
--- seen; those whose zone is closed wait in `due`. Also takes up leads whose attempts or retries were exhausted until a limit was
--- raised.
+-- The same for fresh leads, in the campaign's order from the cursor on, until p_want are open or p_scan are seen; those whose zone is
+-- closed wait in `due`. Also takes up leads whose attempts or retries were exhausted until a limit was raised. `p_taken` are
+-- leads that were taken out of `due` just now.
 -- Callers: refill.
 create function refill_fresh(p_campaign int, p_epoch int, p_rank smallint, p_lead uuid, p_max_attempts smallint,
-                             p_limits smallint[], p_owner int, p_want int, p_scan int, p_opens timestamptz[], p_closes timestamptz[],
-                             p_now timestamptz, out ready tid[], out seen int)
+                             p_limits smallint[], p_taken tid[], p_want int, p_scan int, p_opens timestamptz[], p_closes timestamptz[],
+                             p_now timestamptz, out tids tid[], out numbers bigint[], out states smallint[], out seen int, out hours int,
+                             out zone int, out first_open timestamptz, out cursor_rank smallint, out cursor_lead uuid)
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off set enable_bitmapscan = off as $$
-declare
-    moves record;
 begin
     with judged as (
         select s.*, p_opens[s.zone_id + 1] as opens, case
             when s.blocked or s.attempts >= p_max_attempts or s.state not in (1, 6, 7) then 'passed'
-            -- It has a due row. Of an older epoch only UNKNOWN's counts, while that very row is there.
-            when s.not_before is not null and (s.epoch = p_epoch or (
+            -- It has a due row, or had one until now. Of an older epoch only UNKNOWN's counts, while that very row is there.
+            when s.not_before is not null and (s.epoch = p_epoch or s.tid = any (p_taken) or (
                 select true from due q where q.campaign_id = p_campaign and q.lane = 1 and q.at = s.not_before
                     and q.lead_id = s.lead_id and q.reason = 7)) then 'passed'
             when s.state in (6, 7) and retry_is_over(s.last_outcome, s.streak, p_limits) then 'passed'
@@ -129,14 +115,11 @@ begin
             order by l.rank, l.lead_id limit p_scan
         ) as s offset 0
     ), counted as (
-        select j.tid, j.lead_id, j.rank, j.state, j.attempts, j.opens, j.fate,
+        select j.tid, j.lead_id, j.rank, j.number, j.state, j.attempts, j.opens, j.fate,
             count(*) filter (where j.fate = 'ready') over (order by j.rank, j.lead_id rows unbounded preceding) as open_so_far
         from judged j
     ), taken as materialized (
         select c.* from counted c where c.open_so_far <= p_want
-    ), r as (
-        insert into ready_lead (campaign_id, lead_id, owner, epoch, state)
-        select p_campaign, k.lead_id, p_owner, p_epoch, k.state from taken k where k.fate = 'ready'
     ), w as (
         insert into due (campaign_id, lane, at, lead_id, epoch, state, reason)
         select p_campaign, 1, coalesce(k.opens, 'infinity'), k.lead_id, p_epoch, k.state, case when k.opens is null then 5 else 4 end
@@ -148,98 +131,172 @@ begin
             streak = case when l.epoch < p_epoch then 0 else l.streak end
         from taken k where k.fate = 'closed' and l.ctid = k.tid
     )
-    select array_agg(k.tid order by k.rank, k.lead_id) filter (where k.fate = 'ready') as ready, count(*)::int as seen,
-        count(*) filter (where k.fate = 'ready' and k.state = 1)::int as eligible,
-        count(*) filter (where k.fate = 'ready' and k.state = 6)::int as no_answer,
-        count(*) filter (where k.fate = 'ready' and k.state = 7)::int as failed,
-        count(*) filter (where k.fate = 'closed' and k.opens is not null)::int as hours,
-        count(*) filter (where k.fate = 'closed' and k.opens is null)::int as zone,
-        min(k.opens) filter (where k.fate = 'closed') as first_open,
-        (select x.rank from taken x order by x.rank desc, x.lead_id desc limit 1) as cursor_rank,
-        (select x.lead_id from taken x order by x.rank desc, x.lead_id desc limit 1) as cursor_lead
-    into moves from taken k;
-    ready := moves.ready;
-    seen := moves.seen;
-    if seen > 0 then
-        update gauge g set eligible = g.eligible - moves.eligible, no_answer = g.no_answer - moves.no_answer,
-            failed = g.failed - moves.failed, ready = g.ready + moves.eligible + moves.no_answer + moves.failed,
-            waiting_hours = g.waiting_hours + moves.hours, waiting_zone = g.waiting_zone + moves.zone,
-            cursor_rank = moves.cursor_rank, cursor_lead = moves.cursor_lead,
-            waiting_from = least(g.waiting_from, moves.first_open)
-        where g.ctid = gauge_at(p_campaign);
-    end if;
+    select array_agg(k.tid order by k.rank, k.lead_id) filter (where k.fate = 'ready'),
+        array_agg(k.number order by k.rank, k.lead_id) filter (where k.fate = 'ready'),
+        array_agg(k.state order by k.rank, k.lead_id) filter (where k.fate = 'ready'),
+        count(*),
+        count(*) filter (where k.fate = 'closed' and k.opens is not null),
+        count(*) filter (where k.fate = 'closed' and k.opens is null),
+        min(k.opens) filter (where k.fate = 'closed'),
+        (select x.rank from taken x order by x.rank desc, x.lead_id desc limit 1),
+        (select x.lead_id from taken x order by x.rank desc, x.lead_id desc limit 1)
+    into tids, numbers, states, seen, hours, zone, first_open, cursor_rank, cursor_lead from taken k;
 end $$;
 
--- Fills the buffer of p_owner with up to p_want leads: retries by their instants for half of it, then fresh leads by
--- score, then retries again for what is left. Commits asynchronously: a refill lost in a crash is done again.
+-- Finds up to p_want leads that may be called: retries by their instants for half of it, then fresh leads by score, then
+-- retries again for what is left. Slots that wait for leads (p_sessions, with the ids of their leases) are given the first of them
+-- at once, by the checks and verdicts of grant_leases; all others, refused ones too, are READY of p_owner.
+-- Commits asynchronously: a refill lost in a crash is done again. After `p_until` it is too late for leases, as it is for a grant.
 -- Returns a row without a lead that tells about the queue (`scanned` leads of the list were looked at, at the cursor's end 1 at
--- most; `next_waiting` is the first due row left), and then the leads that are READY now.
--- Errors: DP001, DP002, DP003, DP004. Caller: the queue warmer.
+-- most; `next_waiting` is the first due row left), and then the leads, with a verdict those for which a slot waited.
+-- Errors: DP001, DP002, DP003, DP004, DP005. Caller: the queue warmer.
 create function refill(p_campaign int, p_owner int, p_rules_version int, p_want int, p_scan int,
-                       p_opens timestamptz[], p_closes timestamptz[])
+                       p_opens timestamptz[], p_closes timestamptz[], p_leases uuid[], p_sessions uuid[], p_until timestamptz)
 returns table (scanned int, waiting_seen int, waiting_hours int, next_waiting timestamptz,
                campaign_id int, lead_id uuid, number bigint, rank smallint, zone_id smallint, attempts smallint, epoch int,
                attempts_total int, external_id text, variables jsonb, version int, seq int, last_outcome smallint, streak smallint,
                rang_at timestamptz, conversation_seq int, conversation_outcome smallint, callback_at timestamptz,
-               callback_latest timestamptz, callbacks smallint)
+               callback_latest timestamptz, callbacks smallint, verdict smallint, free_at timestamptz)
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 declare
     c record;
     g record;
+    h record;
+    broken boolean;
     t timestamptz;
     a record;
     b record;
     more record;
-    ready tid[];
+    judged record;
+    room int;
+    receipt interval;
+    tids tid[];
+    numbers bigint[];
+    states smallint[];
+    verdicts smallint[];
+    free timestamptz[];
+    takers int := coalesce(cardinality(p_sessions), 0);
+    leased int := 0;
+    hours int;
+    zone int;
+    due_from timestamptz;
+    next_promise timestamptz;
 begin
     perform set_config('synchronous_commit', 'off', true);
     perform 1 from replica r where r.replica_id = p_owner and r.expires_at > engine_now() for key share;
     if not found then raise exception using errcode = 'DP004', message = 'the replica is fenced'; end if;
     perform fence_shared(array[p_campaign]);
-    select x.state, x.rules_version, x.max_attempts, x.retry_limits into c from campaign x where x.campaign_id = p_campaign;
+    select x.state, x.rules_version, x.max_attempts, x.retry_limits, x.max_concurrency, x.begin_within into c
+    from campaign x where x.campaign_id = p_campaign;
     if c.state is distinct from 2 then raise exception using errcode = 'DP001', message = 'the campaign does not run'; end if;
     if c.rules_version <> p_rules_version then raise exception using errcode = 'DP002', message = 'the rules changed'; end if;
-    perform lock_gauges(array[p_campaign]);
+    perform hold_queue(p_campaign);
     t := engine_now();
     if (select coalesce(max(z.zone_id), 0) from zone z) >= cardinality(p_opens)
         or exists (select from unnest(p_closes) as w where w <= t) then
         raise exception using errcode = 'DP003', message = 'the zones or their windows are out of date';
     end if;
     select x.epoch, x.waiting_from, x.cursor_rank, x.cursor_lead into g from gauge x where x.ctid = gauge_at(p_campaign);
-    select * into a from refill_waiting(p_campaign, g.epoch, g.waiting_from, c.max_attempts, c.retry_limits, p_owner,
+    select * into a from refill_waiting(p_campaign, g.epoch, g.waiting_from, c.max_attempts, c.retry_limits,
                                         -- An odd one out goes to either side by turns of chance.
-                                        (p_want + (random() < 0.5)::int) / 2,
-                                        p_opens, p_closes, t);
-    ready := a.ready;
-    waiting_seen := a.seen;
-    select * into b from refill_fresh(p_campaign, g.epoch, g.cursor_rank, g.cursor_lead, c.max_attempts, c.retry_limits, p_owner,
-                                      p_want - coalesce(cardinality(ready), 0), p_scan, p_opens, p_closes, t);
-    ready := ready || b.ready;
+                                        (p_want + (random() < 0.5)::int) / 2, p_opens, p_closes, t);
+    select * into b from refill_fresh(p_campaign, g.epoch, g.cursor_rank, g.cursor_lead, c.max_attempts, c.retry_limits, a.tids,
+                                      p_want - coalesce(cardinality(a.tids), 0), p_scan, p_opens, p_closes, t);
+    tids := a.tids || b.tids;
+    numbers := a.numbers || b.numbers;
+    states := a.states || b.states;
     scanned := b.seen;
-    if coalesce(cardinality(ready), 0) < p_want then
-        select x.waiting_from into g.waiting_from from gauge x where x.ctid = gauge_at(p_campaign);
-        select * into more from refill_waiting(p_campaign, g.epoch, g.waiting_from, c.max_attempts, c.retry_limits, p_owner,
-                                               p_want - coalesce(cardinality(ready), 0), p_opens, p_closes, t);
-        ready := ready || more.ready;
+    waiting_seen := a.seen;
+    hours := a.hours + b.hours;
+    zone := a.zone + b.zone;
+    due_from := least(coalesce(a.last_at, g.waiting_from), b.first_open);
+    if coalesce(cardinality(tids), 0) < p_want then
+        select * into more from refill_waiting(p_campaign, g.epoch, due_from, c.max_attempts, c.retry_limits,
+                                               p_want - coalesce(cardinality(tids), 0), p_opens, p_closes, t);
+        tids := tids || more.tids;
+        numbers := numbers || more.numbers;
+        states := states || more.states;
         waiting_seen := waiting_seen + more.seen;
+        hours := hours + more.hours;
+        zone := zone + more.zone;
+        due_from := coalesce(more.last_at, due_from);
     end if;
-    -- Whoever files an earlier promise lowers the bound under this lock.
-    update gauge x set promise_from = p.at
-    from (select coalesce((select q.at from due q, gauge y where y.ctid = gauge_at(p_campaign) and q.campaign_id = p_campaign
-                and q.lane = 0 and q.at >= y.promise_from order by q.at limit 1), t) as at) as p
-    where x.ctid = gauge_at(p_campaign) and p.at > x.promise_from + interval '1 minute';
-    select x.waiting_hours, (
-        select q.at from due q where q.campaign_id = p_campaign and q.lane = 1 and q.at >= x.waiting_from order by q.at limit 1)
-    into waiting_hours, next_waiting from gauge x where x.ctid = gauge_at(p_campaign);
+    perform lock_gauges(case when takers > 0 then array[0, p_campaign] else array[p_campaign] end);
+    t := engine_now();
+    if takers > 0 and t > p_until then raise exception using errcode = 'DP005', message = 'the call came too late'; end if;
+    select x.dialing, x.waiting_hours, x.waiting_from, x.promise_from into h from gauge x where x.ctid = gauge_at(p_campaign);
+    takers := least(takers, coalesce(cardinality(tids), 0));
+    if takers > 0 then
+        select x.breaker_open_since is not null into broken from campaign x where x.campaign_id = p_campaign;
+        select s.max_concurrency - e.dialing, make_interval(secs => s.receipt_within_ms / 1000.0) into room, receipt
+        from setting s, gauge e where s.one and e.ctid = gauge_at(0);
+        select * into judged from lease_refusals(p_owner, array_fill(p_campaign, array[takers]), numbers[:takers], p_sessions[:takers], t);
+        verdicts := judged.refusals;
+        free := judged.free_at;
+        for i in 1 .. takers loop
+            continue when verdicts[i] <> 0;
+            verdicts[i] := case
+                -- Grants know when to probe.
+                when broken then 11
+                when leased >= c.max_concurrency - h.dialing then 4
+                when leased >= room then 3
+                else 1 end;
+            leased := leased + (verdicts[i] = 1)::int;
+        end loop;
+    end if;
+    -- Whoever files a due row lowers its bound under the gauge's lock: what came since the search began is seen here, what comes later
+    -- is filed below the bounds that are left here.
+    due_from := coalesce((select q.at from due q where q.campaign_id = p_campaign and q.lane = 1
+                          and q.at >= least(g.waiting_from, h.waiting_from) and q.at < due_from order by q.at limit 1), due_from);
+    next_promise := coalesce((select q.at from due q where q.campaign_id = p_campaign and q.lane = 0 and q.at >= h.promise_from
+                              order by q.at limit 1), t);
+    if next_promise <= h.promise_from + interval '1 minute' then next_promise := h.promise_from; end if;
+    if scanned > 0 or waiting_seen > 0 or next_promise > h.promise_from then
+        update gauge x set eligible = x.eligible - n.eligible, no_answer = x.no_answer - n.no_answer, failed = x.failed - n.failed,
+            ready = x.ready + n.eligible + n.no_answer + n.failed - leased, dialing = x.dialing + leased,
+            waiting_hours = x.waiting_hours + hours, waiting_zone = x.waiting_zone + zone,
+            cursor_rank = coalesce(b.cursor_rank, x.cursor_rank), cursor_lead = coalesce(b.cursor_lead, x.cursor_lead),
+            waiting_from = due_from, promise_from = next_promise
+        from (
+            select count(*) filter (where i = 1) as eligible, count(*) filter (where i = 6) as no_answer,
+                count(*) filter (where i = 7) as failed
+            from unnest(states) as i
+        ) as n
+        where x.ctid = gauge_at(p_campaign);
+    end if;
+    if leased > 0 then
+        update gauge x set dialing = x.dialing + leased where x.ctid = gauge_at(0);
+    end if;
+    waiting_hours := h.waiting_hours + hours;
+    next_waiting := (select q.at from due q where q.campaign_id = p_campaign and q.lane = 1 and q.at >= due_from order by q.at limit 1);
     return next;
     return query
-    select null::int, null::int, null::int, null::timestamptz, p_campaign, l.lead_id, l.number, l.rank, l.zone_id,
-        effective_attempts(l.attempts, l.epoch, g.epoch), g.epoch, l.attempts_total, l.external_id, l.variables,
-        l.version, l.seq, l.last_outcome, case when l.epoch < g.epoch then 0 else l.streak end::smallint, l.rang_at,
-        l.conversation_seq, l.conversation_outcome, l.callback_at, l.callback_latest, l.callbacks
-    from unnest(ready) with ordinality as i (tid, place) join lead l on l.ctid = i.tid order by i.place;
+    with found as materialized (
+        select i.place::int, i.state, verdicts[i.place] as verdict, l.*
+        from unnest(tids, states) with ordinality as i (tid, state, place)
+        cross join lateral (
+            select l.lead_id, l.number, l.rank, l.zone_id, effective_attempts(l.attempts, l.epoch, g.epoch) as attempts, l.attempts_total,
+                l.external_id, l.variables, l.version, l.seq, l.last_outcome,
+                case when l.epoch < g.epoch then 0 else l.streak end::smallint as streak, l.rang_at, l.conversation_seq,
+                l.conversation_outcome, l.callback_at, l.callback_latest, l.callbacks
+            from lead l where l.ctid = i.tid offset 0
+        ) as l
+    ), z as (
+        insert into lease (lease_id, lead_id, session_id, number, granted_at, not_after, deadline, campaign_id, epoch, seq,
+                           attempts, state)
+        select p_leases[f.place], f.lead_id, p_sessions[f.place], f.number, t, p_closes[f.zone_id + 1], t + c.begin_within + receipt,
+            p_campaign, g.epoch, f.seq + 1, f.attempts, f.state
+        from found f where f.verdict = 1
+    ), r as (
+        insert into ready_lead (campaign_id, lead_id, owner, epoch, state)
+        select p_campaign, f.lead_id, p_owner, g.epoch, f.state from found f where f.verdict is distinct from 1
+    )
+    select null::int, null::int, null::int, null::timestamptz, p_campaign, f.lead_id, f.number, f.rank, f.zone_id, f.attempts, g.epoch,
+        f.attempts_total, f.external_id, f.variables, f.version, f.seq, f.last_outcome, f.streak, f.rang_at, f.conversation_seq,
+        f.conversation_outcome, f.callback_at, f.callback_latest, f.callbacks, f.verdict, free[f.place]
+    from found f order by f.place;
 end $$;
 
 -- Sends leads from READY (p_promised null) or from an overdue promise (its due key) to wait until p_at: the number is

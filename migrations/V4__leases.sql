@@ -79,6 +79,32 @@ begin
     return free_at;
 end $$;
 
+-- What forbids leases, per item, as verdicts of grant_leases: 9, 6, 5 or 10, or 0. The caller has locked the engine's gauge, so no
+-- lease ends meanwhile. Callers: grant_leases, refill.
+create function lease_refusals(p_replica int, p_campaigns int[], p_numbers bigint[], p_sessions uuid[], p_now timestamptz,
+                               out refusals smallint[], out free_at timestamptz[])
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off set enable_bitmapscan = off as $$
+declare
+    busy bigint[] := array(select z.number from lease z where z.number = any (p_numbers));
+    twice boolean := (select count(distinct n) < count(*) from unnest(p_numbers) as n);
+    all_here boolean := not exists (
+        select from (select distinct i from unnest(p_sessions) as i) as d (session_id) where (
+            select true from dialer_session s
+            where s.session_id = d.session_id and s.replica_id = p_replica and s.closed_at is null) is null);
+begin
+    free_at := number_free_at(p_campaigns, p_numbers, p_now);
+    select array_agg(case
+            when not all_here and (select true from dialer_session s
+                where s.session_id = i.session_id and s.replica_id = p_replica and s.closed_at is null) is null then 9
+            when (select true from suppression x where x.number = i.number) then 6
+            when i.number = any (busy) then 5
+            when twice and array_position(p_numbers, i.number) < i.ord then 5
+            when free_at[i.ord] is not null then 10
+            else 0 end::smallint order by i.ord)
+    into refusals from unnest(p_numbers, p_sessions) with ordinality as i (number, session_id, ord);
+end $$;
+
 -- Turns queued leads into leases, in the order given, as far as the caps have room. Verdicts: 1 granted; 2 gone: not in
 -- the queue any more; 3 the engine's cap; 4 the campaign's cap; 5 the number is on a live lease; 6 suppressed; 7 the
 -- hours are over; 8 the campaign does not run, or its rules are newer; 9 the session is not on this replica any more; 10 a
@@ -99,10 +125,7 @@ declare
     t timestamptz;
     room int;
     receipt interval;
-    free timestamptz[];
-    busy bigint[];
-    twice boolean;
-    all_here boolean;
+    judged record;
     moves record;
 begin
     perform set_config('synchronous_commit', 'off', true);
@@ -114,14 +137,7 @@ begin
     if t > p_until then raise exception using errcode = 'DP005', message = 'the call came too late'; end if;
     select s.max_concurrency - g.dialing, make_interval(secs => s.receipt_within_ms / 1000.0) into room, receipt
     from setting s, gauge g where s.one and g.ctid = gauge_at(0);
-    -- No lease ends meanwhile: that takes the engine's gauge.
-    free := number_free_at(p_campaigns, p_numbers, t);
-    busy := array(select z.number from lease z where z.number = any (p_numbers));
-    twice := (select count(distinct n) < count(*) from unnest(p_numbers) as n);
-    all_here := not exists (
-        select from (select distinct i from unnest(p_sessions) as i) as d (session_id) where (
-            select true from dialer_session s
-            where s.session_id = d.session_id and s.replica_id = p_replica and s.closed_at is null) is null);
+    select * into judged from lease_refusals(p_replica, p_campaigns, p_numbers, p_sessions, t);
     with in_campaign as materialized (
         select d.campaign_id, c.*, g.epoch, c.max_concurrency - g.dialing as free_slots
         from (select distinct i from unnest(p_campaigns) as i) as d (campaign_id)
@@ -135,17 +151,11 @@ begin
             least(i.free_slots, case when i.breaker_open_since is not null then (i.next_probe_at <= t)::int end)
                 as campaign_room, case
             when i.state <> 2 or i.rules_version <> i.rules then 8
-            when not all_here and (select true from dialer_session s
-                where s.session_id = i.session_id and s.replica_id = p_replica and s.closed_at is null) is null then 9
-            when i.open_until <= t then 7
-            when (select true from suppression x where x.number = i.number) then 6
-            when i.number = any (busy) then 5
-            when twice and array_position(p_numbers, i.number) < i.ord then 5
-            when free[i.ord] is not null then 10
-            else 0 end as refused
+            when i.open_until <= t and i.refusal <> 9 then 7
+            else i.refusal end as refused
         from (
-            select * from unnest(p_campaigns, p_leads, p_sessions, p_numbers, p_promised, p_open_until, p_rules) with ordinality
-                as i (campaign_id, lead_id, session_id, number, promised, open_until, rules, ord)
+            select * from unnest(p_campaigns, p_leads, p_promised, p_open_until, p_rules, judged.refusals) with ordinality
+                as i (campaign_id, lead_id, promised, open_until, rules, refusal, ord)
             join in_campaign c using (campaign_id) offset 0
         ) as i
     ), judged as materialized (
@@ -198,7 +208,7 @@ begin
     if moves.probed is not null then
         update campaign c set next_probe_at = t + c.breaker_probe_interval where c.campaign_id = any (moves.probed);
     end if;
-    return query select moves.verdicts, t, free;
+    return query select moves.verdicts, t, judged.free_at;
 end $$;
 
 -- How far apart turns are: a hair more than evenly, so that a closed second never holds one too many.

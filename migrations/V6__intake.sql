@@ -33,6 +33,7 @@ begin
     if cardinality(suppressed) > 0 then
         update lead l set blocked = true where l.number = any (suppressed) and l.campaign_id + 0 = p_campaign;
     end if;
+    perform hold_queue(p_campaign);
     perform lock_gauges(array[p_campaign]);
     update gauge g set eligible = g.eligible + cardinality(p_numbers),
         blocked_eligible = g.blocked_eligible + cardinality(suppressed),

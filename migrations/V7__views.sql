@@ -176,6 +176,10 @@ select 'an eligible lead lies before the cursor and waits nowhere', p.campaign_i
 from place p where p.state = 1 and not p.leased and not p.ready and not p.waiting and not p.blocked and not p.at_cursor
     and (p.epoch < p.current_epoch or p.attempts < p.max_attempts)
 union all
+select 'a lead waits below the bound of its lane', d.campaign_id, d.lead_id::text
+from due d join gauge g on g.campaign_id = d.campaign_id
+where d.at < case d.lane when 0 then g.promise_from else g.waiting_from end and (d.epoch = g.epoch or d.reason = 7 or d.lane = 0)
+union all
 select 'a promise waits nowhere', p.campaign_id, p.lead_id::text
 from place p where p.state = 8 and not p.leased and not p.waiting and not p.blocked
 union all

@@ -32,21 +32,21 @@ update campaign set state = 2, state_since = now()";
 const REFILL: &str = "\
 \\set owner 1000 + :client_id
 \\set r random(1, 8796093000000)
-select array_agg(q.lead_id)::text as leads, array_agg(q.number)::text as numbers, array_agg(q.seq + 1)::text as seqs,
-    array_agg(q.attempts)::text as attempts, array_agg(q.epoch)::text as epochs, array_agg(q.version)::text as versions,
+select array_agg((b.prefix || '7' || lpad(to_hex(:r::bigint + i), 11, '0') || '8000000' || :client_id::text)::uuid)::text as ids
+from (select lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0') as prefix) b, generate_series(1, 100) i \\gset
+select array_agg((:ids::uuid[])[q.place])::text as leases, array_agg(q.epoch)::text as epochs, array_agg(q.version)::text as versions,
     count(q.variables) as variables, array_agg(q.outcome)::text as outcomes,
     array_agg(case q.outcome when 5 then 6 else 3 + q.outcome end)::text as states,
     array_agg(case q.outcome when 5 then now() + interval '30 minutes' end)::text as due,
     array_agg(case q.outcome when 5 then 0 else q.seq + 1 end)::text as talked_seqs,
-    array_agg(case q.outcome when 5 then null else q.outcome end)::text as talked,
-    array_agg((b.prefix || '7' || lpad(to_hex(:r::bigint + q.place), 11, '0') || '8000000' || :client_id::text)::uuid)::text as leases
-from (select lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0') as prefix) b, (
+    array_agg(case q.outcome when 5 then null else q.outcome end)::text as talked
+from (
     select x.*, case x.place % 10 when 0 then 1 when 1 then 2 when 2 then 2 when 3 then 2 when 4 then 2 else 5 end as outcome
     from (
-        select row_number() over () as place, y.*
+        select (row_number() over ())::int as place, y.*
         from refill(:campaign::int, :owner::int, :rules::int, 100, 113, array_fill('2020-01-01'::timestamptz, array[:zones::int]),
-            array_fill('2999-01-01'::timestamptz, array[:zones::int])) y
-        where y.lead_id is not null
+            array_fill('2999-01-01'::timestamptz, array[:zones::int]), :ids::uuid[], {sessions}, 'infinity') y
+        where y.verdict = 1
     ) x
 ) q \\gset
 ";
@@ -130,24 +130,6 @@ fn text() -> Fallible<String> {
     let session = "('00000000-0000-7000-8000-00000000000' || :client_id::text)::uuid";
     let sessions = format!("array_fill({session}, {n})");
     let all = |value: &str| format!("array_fill({value}, {n})");
-    let grant = with(
-        include_str!("../../src/store/sql/grant.sql"),
-        &[
-            ":owner",
-            &all(":campaign::int"),
-            ":leads",
-            ":leases",
-            &sessions,
-            ":numbers",
-            ":seqs",
-            ":attempts",
-            ":epochs",
-            &all("null::timestamptz"),
-            &all("'2999-01-01'::timestamptz"),
-            &all(":rules::int"),
-            "'infinity'",
-        ],
-    );
     let [no_instant, no_text, no_number] = ["null::timestamptz", "null::text", "null::int"].map(all);
     let settle = with(
         include_str!("../../src/store/sql/settle.sql"),
@@ -176,8 +158,7 @@ fn text() -> Fallible<String> {
             &no_text,
         ],
     );
-    let mut script = String::from(REFILL);
-    write!(script, "{grant};")?;
+    let mut script = REFILL.replace("{sessions}", &format!("array_fill({session}, array[100])"));
     write!(script, "{}", BEGIN.replace("{sessions}", &sessions).replace("{n}", n))?;
     write!(script, "{settle};")?;
     writeln!(script)?;

@@ -62,7 +62,7 @@ use crate::{
         campaigns::{By, CampaignRow},
         leases::{GrantItem, GrantVerdict},
         permits::BeginItem,
-        queue::{Parked, QueuedLead, Refill, Windows, waiting},
+        queue::{Parked, QueuedLead, Refill, RefillAsk, waiting},
         releases::Released,
     },
 };
@@ -243,16 +243,15 @@ impl Engine {
         granted
     }
 
-    /// Fills a lane's buffer.
-    pub(crate) async fn refill(
-        &self,
-        campaign: CampaignKey,
-        rules_version: i32,
-        want: i32,
-        scan: i32,
-        windows: &Windows,
-    ) -> Result<Refill, StoreError> {
-        again(|| self.store.refill(campaign, self.replica(), rules_version, want, scan, windows)).await
+    /// Finds leads for a lane, again where a deadlock broke it.
+    pub(crate) async fn refill(&self, ask: &RefillAsk) -> Result<Refill, StoreError> {
+        let replica = self.replica();
+        let until = self.clock.now() + GRANT_WITHIN;
+        let filled = again(|| self.store.refill(replica, ask, until)).await;
+        if !ask.slots.is_empty() {
+            self.news.tell(ask.campaign);
+        }
+        filled
     }
 
     /// Takes back leases without a permit, whoever holds them, and wakes their campaigns.

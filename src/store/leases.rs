@@ -120,7 +120,7 @@ pub(super) fn unknown_code(what: &str, code: i16) -> StoreError {
     StoreError::Bug(format!("{what} {code}"))
 }
 
-fn grant_verdict(code: i16, free_at: Option<DateTime<Utc>>) -> Result<GrantVerdict, StoreError> {
+pub(super) fn grant_verdict(code: i16, free_at: Option<DateTime<Utc>>) -> Result<GrantVerdict, StoreError> {
     Ok(match (code, free_at) {
         (1, _) => GrantVerdict::Granted,
         (2, _) => GrantVerdict::Gone,

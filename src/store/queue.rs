@@ -12,10 +12,11 @@ use super::{
     Store, StoreError,
     callbacks::promised,
     leads::{Variables, finite},
+    leases::{GrantVerdict, grant_verdict},
 };
 use crate::{
     domain::{
-        ids::{CampaignKey, LeadId, ReplicaId, ZoneId},
+        ids::{CampaignKey, LeadId, LeaseId, ReplicaId, SessionId, StreamNumber, ZoneId},
         lead::{Facts, LeadState},
         outcome::Outcome,
     },
@@ -105,10 +106,40 @@ pub struct Windows {
     pub closes: Vec<Option<DateTime<Utc>>>,
 }
 
+/// A slot that waits for a lead.
+#[derive(Debug, Clone, Copy)]
+pub struct Slot {
+    /// The lease that it is to have, made by the engine.
+    pub lease: LeaseId,
+    /// Whose it is.
+    pub session: SessionId,
+    /// The session's stream when it was asked for.
+    pub stream: StreamNumber,
+}
+
+/// What is asked of a campaign's queue.
+#[derive(Debug, Clone)]
+pub struct RefillAsk {
+    /// Whose queue.
+    pub campaign: CampaignKey,
+    /// The version of the rules by which `windows` were reckoned.
+    pub rules_version: i32,
+    /// Leads wanted.
+    pub want: i32,
+    /// Leads of the list that are looked at, at the most.
+    pub scan: i32,
+    /// When zones are open.
+    pub windows: Windows,
+    /// Slots that wait for the first of the leads, which are leased to them at once.
+    pub slots: Vec<Slot>,
+}
+
 /// What a refill did.
 #[derive(Debug, Default)]
 pub struct Refill {
-    /// The leads that are READY now, ours.
+    /// The leads for which slots waited, in the order of these, and what became of that. Those not granted are READY, ours.
+    pub tried: Vec<(QueuedLead, GrantVerdict)>,
+    /// The other leads that are READY now, ours.
     pub ready: Vec<QueuedLead>,
     /// Leads of the list that were looked at.
     pub scanned: i32,
@@ -165,34 +196,48 @@ fn or_infinity(at: Option<DateTime<Utc>>) -> Timestamp<DateTime<Utc>> {
 }
 
 impl Store {
-    /// Fills this replica's buffer of one campaign.
+    /// Leases leads of one campaign to the slots that wait, not after `until`, and fills this replica's buffer with the rest.
     ///
     /// # Errors
-    /// [`StoreError::NotRunning`], [`StoreError::StaleRules`], [`StoreError::StaleZones`], [`StoreError::Fenced`].
-    pub async fn refill(
-        &self,
-        campaign: CampaignKey,
-        owner: ReplicaId,
-        rules_version: i32,
-        want: i32,
-        scan: i32,
-        windows: &Windows,
-    ) -> Result<Refill, StoreError> {
+    /// [`StoreError::NotRunning`], [`StoreError::StaleRules`], [`StoreError::StaleZones`], [`StoreError::Fenced`],
+    /// [`StoreError::Late`].
+    pub async fn refill(&self, owner: ReplicaId, ask: &RefillAsk, until: DateTime<Utc>) -> Result<Refill, StoreError> {
         let client = self.client().await?;
-        let statement = client
-            .prepare_cached(
-                "select * from refill($1::int, $2::int, $3::int, $4::int, $5::int, $6::timestamptz[], $7::timestamptz[])",
-            )
-            .await?;
+        let statement = client.prepare_cached(include_str!("sql/refill.sql")).await?;
+        let RefillAsk { campaign, rules_version, want, scan, windows, slots } = ask;
+        let (leases, sessions): (Vec<_>, Vec<_>) = slots.iter().map(|slot| (slot.lease, slot.session)).unzip();
         failpoints::pass("refill_before");
         failpoints::midway("refill_midway");
         let rows = client
-            .query(&statement, &[&campaign, &owner, &rules_version, &want, &scan, &windows.opens, &windows.closes])
+            .query(
+                &statement,
+                &[
+                    campaign,
+                    &owner,
+                    rules_version,
+                    want,
+                    scan,
+                    &windows.opens,
+                    &windows.closes,
+                    &leases,
+                    &sessions,
+                    &until,
+                ],
+            )
             .await?;
         failpoints::pass("refill_after");
         let (told, leads) = rows.split_first().ok_or_else(|| StoreError::Bug("a refill told nothing".into()))?;
+        let (mut tried, mut ready) = (Vec::with_capacity(slots.len().min(leads.len())), Vec::new());
+        for row in leads {
+            let lead = from_row(row, None)?;
+            match row.try_get::<_, Option<i16>>("verdict")? {
+                Some(code) => tried.push((lead, grant_verdict(code, row.try_get("free_at")?)?)),
+                None => ready.push(lead),
+            }
+        }
         Ok(Refill {
-            ready: leads.iter().map(|row| from_row(row, None)).collect::<Result<_, _>>()?,
+            tried,
+            ready,
             scanned: told.try_get("scanned")?,
             waiting_seen: told.try_get("waiting_seen")?,
             waiting_hours: told.try_get("waiting_hours")?,

@@ -10,7 +10,7 @@ use dialplane::{
 };
 
 use crate::support::{
-    World,
+    World, ask,
     asks::{QUIET, instant, refusal},
     database::{Database, connect},
     eventually, hours, lead, lead_nowhere, retry, rules, until,
@@ -248,9 +248,8 @@ async fn a_list_whose_head_is_closed_for_the_night_is_looked_at_once() {
     let closed = vec![tomorrow; 50];
     let windows = Windows { opens: closed.clone(), closes: closed.clone() };
     for _ in 0..3 {
-        let refill =
-            world.engine().store.refill(row.key, world.engine().replica(), row.rules_version, 100, 2_000, &windows);
-        let refill = refill.await.unwrap();
+        let ask = ask(row.key, row.rules_version, 100, 2_000, &windows);
+        let refill = world.engine().store.refill(world.engine().replica(), &ask, now).await.unwrap();
         // The cursor stands on the last lead.
         assert!(refill.scanned <= 1 && refill.waiting_seen == 0, "{} and {}", refill.scanned, refill.waiting_seen);
         assert!(refill.next_waiting.is_some_and(|at| at > now), "it is known when to look again");
@@ -347,7 +346,8 @@ async fn who_is_sent_to_wait_by_rules_that_have_changed_is_looked_at_again() {
     let windows = Windows { opens: ever(-TimeDelta::days(1)), closes: ever(TimeDelta::days(1)) };
     let engine = std::sync::Arc::clone(world.engine());
     for (rules_version, waits) in [(row.rules_version, true), (row.rules_version - 1, false)] {
-        let refill = engine.store.refill(row.key, engine.replica(), row.rules_version, 1, 100, &windows).await.unwrap();
+        let ask = ask(row.key, row.rules_version, 1, 100, &windows);
+        let refill = engine.store.refill(engine.replica(), &ask, now).await.unwrap();
         assert_eq!(refill.ready.len(), 1);
         let parked = Parked {
             campaign: row.key,

@@ -20,12 +20,12 @@ use dialplane::{
         intake::{self, NewLead},
         leases::{GrantItem, GrantVerdict, ReportDetails, Settlement},
         permits::{BeginItem, BeginVerdict},
-        queue::{Parked, QueuedLead, Windows, waiting},
+        queue::{Parked, QueuedLead, Slot, Windows, waiting},
     },
 };
 use uuid::Uuid;
 
-use crate::support::{database::Database, settings};
+use crate::support::{ask, database::Database, settings};
 
 const BATCH: usize = 100;
 const DAY: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
@@ -256,19 +256,32 @@ impl Scene {
     }
 
     async fn refill(&mut self, want: i32) -> Done<Vec<QueuedLead>> {
-        let run = async |s: &Scene| s.store.refill(s.campaign, s.replica, 1, want, 2 * want, &s.windows()).await;
-        Ok(self.cost("refill", run).await?.ready)
+        let (ask, until) = (ask(self.campaign, 1, want, 2 * want, &self.windows()), self.any_time());
+        Ok(self.cost("refill", async |s| s.store.refill(s.replica, &ask, until).await).await?.ready)
+    }
+
+    /// The same for slots that wait.
+    async fn lease_at_once(&mut self, want: i32) -> Done<Vec<LeaseId>> {
+        let (mut ask, until) = (ask(self.campaign, 1, want, 2 * want, &self.windows()), self.any_time());
+        ask.slots = (0..want).map(|_| Slot { lease: next_id(), session: self.session, stream: 0 }).collect();
+        let refill = self.cost("lease at once", async |s| s.store.refill(s.replica, &ask, until).await).await?;
+        assert!(refill.tried.iter().all(|(_, verdict)| *verdict == GrantVerdict::Granted));
+        Ok(ask.slots.iter().take(refill.tried.len()).map(|slot| slot.lease).collect())
+    }
+
+    fn any_time(&self) -> DateTime<Utc> {
+        self.now + TimeDelta::days(100)
     }
 
     async fn grant(&mut self, items: &[GrantItem]) -> Done<Vec<GrantVerdict>> {
-        let until = self.now + TimeDelta::days(100);
+        let until = self.any_time();
         Ok(self.cost("grant", async |s| s.store.grant(s.replica, items, until).await).await?.0)
     }
 
     async fn begin(&mut self, leases: &[LeaseId]) -> Done<Vec<BeginVerdict>> {
         let nonce = Uuid::new_v4();
-        let items: Vec<_> =
-            leases.iter().map(|lease| BeginItem { session: self.session, lease: *lease, nonce }).collect();
+        let item = |lease: &LeaseId| BeginItem { session: self.session, lease: *lease, nonce };
+        let items: Vec<_> = leases.iter().map(item).collect();
         let rows = self.cost("begin", async |s| s.store.begin(&items).await).await?;
         Ok(rows.iter().map(|row| row.verdict).collect())
     }
@@ -276,11 +289,10 @@ impl Scene {
     /// What the core decides by, and then the outcomes; how many were taken.
     async fn settle(&mut self, leases: &[LeaseId]) -> Done<usize> {
         let contexts = self.cost("contexts", async |s| s.store.lease_contexts(leases).await).await?;
-        let mut settlements: Vec<_> =
-            contexts.iter().map(|c| self.settlement(c.lease, c.context.version, c.context.facts)).collect();
-        if settlements.is_empty() {
-            settlements.extend(leases.iter().map(|lease| self.settlement(*lease, 0, Facts::default())));
-        }
+        let settlements: Vec<_> = match &contexts[..] {
+            [] => leases.iter().map(|lease| self.settlement(*lease, 0, Facts::default())).collect(),
+            known => known.iter().map(|c| self.settlement(c.lease, c.context.version, c.context.facts)).collect(),
+        };
         Ok(self.cost("settle", async |s| s.store.settle(&settlements).await).await?.len())
     }
 
@@ -308,21 +320,16 @@ impl Scene {
         for round in 0..7 {
             let nobody = [next_id()];
             self.refill(1).await?;
-            let item = self.item(nobody[0], 1, 1);
-            self.grant(&[item]).await?;
+            let at_once = self.lease_at_once(1).await?;
+            self.grant(&[self.item(nobody[0], 1, 1)]).await?;
             self.begin(&nobody).await?;
             self.settle(&nobody).await?;
-            let new = self.new_leads(9_000_000 + round, 1);
-            self.the_rest(&nobody, &nobody, &new).await?;
+            self.the_rest(&[&nobody[..], &at_once].concat(), &nobody, &self.new_leads(9_000_000 + round, 1)).await?;
         }
         // History is looked for only where there may be some.
-        self.database
-            .sql
-            .batch_execute("update lead set last_attempt_at = now() where number >= 13050000000")
-            .await
-            .unwrap();
-        let item = self.item(next_id(), 13_059_000_000, 1);
-        self.grant(&[item]).await.map(drop)
+        let called = "update lead set last_attempt_at = now() where number >= 13050000000";
+        self.database.sql.batch_execute(called).await.unwrap();
+        self.grant(&[self.item(next_id(), 13_059_000_000, 1)]).await.map(drop)
     }
 
     /// A life of a batch, and all else that is done in batches.
@@ -338,9 +345,9 @@ impl Scene {
         let [lived, returned] = [&leases[..BATCH], &leases[BATCH..2 * BATCH]];
         assert_eq!(self.begin(lived).await?, [BeginVerdict::Permitted; BATCH]);
         assert_eq!(self.settle(lived).await?, BATCH);
+        let at_once = self.lease_at_once(i32::try_from(BATCH).unwrap()).await?;
         let parked: Vec<LeadId> = queued[2 * BATCH..].iter().map(|lead| lead.lead).collect();
-        let new = self.new_leads(0, BATCH);
-        self.the_rest(returned, &parked, &new).await
+        self.the_rest(&[returned, &at_once].concat(), &parked, &self.new_leads(0, BATCH)).await
     }
 }
 

@@ -18,7 +18,6 @@ use super::{
     floor::{Floor, Planned},
     lane::{Lane, ZoneBook},
     messages::{Effect, Ending, Moment},
-    plan::park,
 };
 use crate::{
     domain::{
@@ -30,7 +29,7 @@ use crate::{
         StoreError,
         campaigns::CampaignRow,
         leases::GrantVerdict,
-        queue::{QueuedLead, Refill, waiting},
+        queue::{QueuedLead, Refill, RefillAsk},
         sessions::{Hand, Presence},
     },
 };
@@ -39,8 +38,6 @@ use crate::{
 const PROBE_EVERY: Duration = Duration::from_millis(100);
 /// How often the floor looks at its sessions and receipts.
 const TICK_EVERY: Duration = Duration::from_millis(100);
-/// How long a lane waits after the database did not answer.
-const RETRY_AFTER: chrono::TimeDelta = chrono::TimeDelta::seconds(1);
 /// How long nothing is granted after a grant failed: the database is away, or contended.
 const RESUME_AFTER: Duration = Duration::from_millis(200);
 /// Events taken in before the floor plans again.
@@ -222,7 +219,7 @@ impl Dispatcher {
                     }
                 }
             }
-            Event::Refilled(campaign, want, scan, result) => self.refilled(campaign, want, scan, result, now),
+            Event::Refilled(ask, result) => self.refilled(&ask, result, now),
             Event::Promises(campaigns, leads) => {
                 for campaign in campaigns {
                     if let Some(lane) = self.floor.lanes().get_mut(&campaign) {
@@ -290,37 +287,28 @@ impl Dispatcher {
         }
     }
 
-    fn refilled(
-        &mut self,
-        campaign: CampaignKey,
-        want: i32,
-        scan: i32,
-        result: Result<Refill, StoreError>,
-        now: Moment,
-    ) {
-        let Some(lane) = self.floor.lanes().get_mut(&campaign) else {
-            // Nobody here wants them any more.
-            let back = result.map(|refill| refill.ready).unwrap_or_default();
-            let parked: Vec<_> = back.iter().map(|lead| park(lead, Some(now.wall), waiting::BACK_OFF)).collect();
-            if !parked.is_empty() {
-                self.apply(vec![Effect::Park(parked)]);
+    fn refilled(&mut self, ask: &RefillAsk, result: Result<Refill, StoreError>, now: Moment) {
+        let effects = match result {
+            Ok(refill) => {
+                let granted = refill.tried.iter().zip(&ask.slots).filter(|((_, one), _)| *one == GrantVerdict::Granted);
+                granted.for_each(|((lead, _), slot)| self.engine.briefs.granted(slot.lease, lead));
+                self.floor.refilled(ask, refill, now)
             }
-            return;
-        };
-        match result {
-            Ok(refill) => lane.refilled(refill, want, scan, now.wall),
             Err(error) => {
-                lane.refilling = false;
-                lane.exhausted = true;
-                lane.next_waiting = Some(now.wall + RETRY_AFTER);
+                let known = self.floor.lanes().contains_key(&ask.campaign);
+                let made = matches!(error, StoreError::Unavailable(_));
                 match error {
-                    StoreError::NotRunning | StoreError::StaleRules => self.apply(vec![Effect::Reload(campaign)]),
+                    StoreError::NotRunning | StoreError::StaleRules if known => {
+                        self.apply(vec![Effect::Reload(ask.campaign)]);
+                    }
                     StoreError::StaleZones => self.engine.survey_soon(),
                     StoreError::Fenced => self.engine.rejoin(),
                     error => self.engine.outage.note(&error),
                 }
+                self.floor.refill_failed(ask, made, now)
             }
-        }
+        };
+        self.apply(effects);
     }
 
     fn granted(
@@ -332,7 +320,7 @@ impl Dispatcher {
         match result {
             Ok(verdicts) => {
                 let granted = planned.iter().zip(&verdicts).filter(|(_, verdict)| **verdict == GrantVerdict::Granted);
-                granted.for_each(|(planned, _)| self.engine.briefs.granted(&planned.item, &planned.lead));
+                granted.for_each(|(planned, _)| self.engine.briefs.granted(planned.item.lease, &planned.lead));
                 self.floor.granted(planned, &verdicts, now)
             }
             Err(error) => {

@@ -42,7 +42,7 @@ impl Floor {
         let known: HashSet<LeaseId> = held.iter().copied().collect();
         // Of an earlier stream here: grants under way will come to this one.
         let before = self.sessions.remove(&id);
-        let pending = before.as_ref().map_or(0, |session| session.pending);
+        let pending = before.as_ref().map(|session| session.pending.clone()).unwrap_or_default();
         let mut leases: HashMap<LeaseId, bool> = HashMap::new();
         for lease in before.into_iter().flat_map(|session| session.held) {
             leases.insert(lease, self.ledger.get(lease).is_some_and(|held| held.begun));
@@ -109,7 +109,7 @@ impl Floor {
 
     pub(super) fn close_if_drained(&self, id: SessionId) -> Vec<Effect> {
         match self.sessions.get(&id) {
-            Some(session) if session.draining && session.held.is_empty() && session.pending == 0 => {
+            Some(session) if session.draining && session.held.is_empty() && session.pending.is_empty() => {
                 vec![Effect::Close(id, if self.leaving { Ending::Leaving } else { Ending::Done })]
             }
             _ => Vec::new(),

@@ -11,9 +11,12 @@ use super::{
     messages::{Effect, Ending, Message, RevokeReason},
 };
 use crate::{
-    domain::ids::{CampaignKey, LeaseId, SessionId},
+    domain::ids::{LeaseId, SessionId},
     engine::{Engine, GRANT_WITHIN},
-    store::releases::{ReleaseVerdict, Released},
+    store::{
+        queue::RefillAsk,
+        releases::{ReleaseVerdict, Released},
+    },
 };
 
 /// How long a release waits when the database did not answer.
@@ -32,7 +35,7 @@ impl Dispatcher {
                 Effect::Release(leases, reason) => self.release(leases, reason),
                 Effect::Recall(leases) => self.recall(leases),
                 Effect::Park(parked) => self.engine.park(parked),
-                Effect::Refill(campaign, want, scan) => self.refill(campaign, want, scan),
+                Effect::Refill(ask) => self.refill(ask),
                 Effect::Reload(campaign) => self.engine.reload(campaign),
                 Effect::Peek(campaign) => self.engine.peek_promises(vec![campaign]),
                 Effect::CheckStreams => self.engine.find_lost_streams(self.floor.streams()),
@@ -88,15 +91,11 @@ impl Dispatcher {
         });
     }
 
-    fn refill(&mut self, campaign: CampaignKey, want: i32, scan: i32) {
-        let wall = self.engine.clock.now();
-        let Some(lane) = self.floor.lanes().get_mut(&campaign) else { return };
-        let windows = lane.windows(wall);
-        let rules_version = lane.campaign.rules_version;
+    fn refill(&self, ask: RefillAsk) {
         let (engine, events) = (Arc::clone(&self.engine), self.events.clone());
         tokio::spawn(async move {
-            let result = engine.refill(campaign, rules_version, want, scan, &windows).await;
-            let _ = events.send(Event::Refilled(campaign, want, scan, result));
+            let result = engine.refill(&ask).await;
+            let _ = events.send(Event::Refilled(ask, result));
         });
     }
 }

@@ -23,7 +23,7 @@ use crate::{
         StoreError,
         campaigns::CampaignRow,
         leases::GrantVerdict,
-        queue::{QueuedLead, Refill},
+        queue::{QueuedLead, Refill, RefillAsk},
         sessions::{Hand, Presence},
     },
 };
@@ -148,8 +148,8 @@ pub enum Event {
     Recalled(Vec<LeaseId>),
     /// A grant is done.
     Granted(Vec<Planned>, Result<Vec<GrantVerdict>, StoreError>),
-    /// A refill is done: campaign, want, scan.
-    Refilled(CampaignKey, i32, i32, Result<Refill, StoreError>),
+    /// A refill is done.
+    Refilled(RefillAsk, Result<Refill, StoreError>),
     /// The promises of these campaigns in the near future.
     Promises(Vec<CampaignKey>, Vec<QueuedLead>),
 }

@@ -1,10 +1,12 @@
 //! One campaign on this replica: its part of the queue's buffer, the promises to come, and when to ask for more.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::shares::Share;
+use tokio::time::Instant;
+
+use super::{floor::Planned, shares::Share};
 use crate::{
     domain::{
         calling_calendar::{CallingCalendar, OpenWindow},
@@ -14,7 +16,7 @@ use crate::{
     },
     store::{
         campaigns::CampaignRow,
-        queue::{QueuedLead, Refill, Windows},
+        queue::{QueuedLead, Refill, RefillAsk, Slot, Windows},
     },
 };
 
@@ -23,6 +25,11 @@ const WANT_MAX: usize = 500;
 /// Leads of the list looked at in one refill.
 const SCAN_MIN: i32 = 100;
 const SCAN_MAX: i32 = 2000;
+
+/// For so long after that nothing is put by.
+const HURRY_FOR: Duration = Duration::from_millis(50);
+/// How long a lane waits after the database did not answer.
+const RETRY_AFTER: TimeDelta = TimeDelta::seconds(1);
 
 /// How often a grant is tried while the circuit breaker is open: the database lets one lead through per probe interval.
 const BROKEN_WAIT: TimeDelta = TimeDelta::seconds(1);
@@ -148,6 +155,8 @@ pub struct Lane {
     pub next_waiting: Option<DateTime<Utc>>,
     /// Leads that wait for their hours.
     pub waiting_hours: i32,
+    /// When leads were last leased as they were found.
+    pub(super) hurried_at: Option<Instant>,
     scan: i32,
     zones: Arc<ZoneBook>,
     calendar: CallingCalendar,
@@ -173,6 +182,7 @@ impl Lane {
             exhausted: false,
             next_waiting: None,
             waiting_hours: 0,
+            hurried_at: None,
             scan: SCAN_MIN,
             zones,
             windows: Vec::new(),
@@ -307,6 +317,14 @@ impl Lane {
         Some((want, self.scan.max(want + want / 8 + 1)))
     }
 
+    /// Whether so many slots wait for its leads, or did a moment ago, that these are leased as they are found: what would be put by
+    /// would be gone at once, and is two more rows written for each lead. Not where few leads of the list are open: nobody waits for
+    /// the engine's gauge while they are searched.
+    pub(super) fn hurries(&self, many_wait: bool, now: Instant) -> bool {
+        let lately = self.hurried_at.is_some_and(|at| now.duration_since(at) < HURRY_FOR);
+        !self.is_broken() && self.scan == SCAN_MIN && (lately || (many_wait && self.buffer.is_empty()))
+    }
+
     /// Puts a READY lead at its place; one that was there before gets its old place back.
     pub fn enqueue(&mut self, mut lead: QueuedLead) {
         if lead.place == 0 {
@@ -322,12 +340,27 @@ impl Lane {
         leads.into_iter().filter(|lead| !known.contains(&lead.lead)).for_each(|lead| self.enqueue(lead));
     }
 
-    /// Takes in what a refill that asked for `want` and looked at `scan` has brought.
-    pub fn refilled(&mut self, refill: Refill, want: i32, scan: i32, now: DateTime<Utc>) {
+    /// What is asked of the queue.
+    pub(super) fn ask(&mut self, want: i32, scan: i32, slots: Vec<Slot>, now: DateTime<Utc>) -> RefillAsk {
+        let (campaign, rules_version) = (self.campaign.key, self.campaign.rules_version);
+        RefillAsk { campaign, rules_version, want, scan, windows: self.windows(now), slots }
+    }
+
+    /// A refill failed.
+    pub(super) fn refill_failed(&mut self, now: DateTime<Utc>) {
         self.refilling = false;
-        let got = i32::try_from(refill.ready.len()).unwrap_or(i32::MAX);
+        self.exhausted = true;
+        self.next_waiting = Some(now + RETRY_AFTER);
+    }
+
+    /// Takes in what a refill has brought, beside the leads that are leased.
+    pub(super) fn refilled(&mut self, refill: Refill, leased: &[Planned], ask: &RefillAsk, now: DateTime<Utc>) {
+        let RefillAsk { want, scan, .. } = *ask;
+        self.refilling = false;
+        let got = i32::try_from(leased.len() + refill.ready.len()).unwrap_or(i32::MAX);
         // What was known of them before has changed: their score, their zone.
-        let anew: std::collections::HashSet<LeadId> = refill.ready.iter().map(|lead| lead.lead).collect();
+        let leads = leased.iter().map(|planned| &planned.lead).chain(&refill.ready);
+        let anew: std::collections::HashSet<LeadId> = leads.map(|lead| lead.lead).collect();
         self.buffer.retain(|_, lead| !anew.contains(&lead.lead));
         for lead in refill.ready {
             self.enqueue(lead);

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{
     domain::ids::{CampaignId, CampaignKey, LeaseId, SessionId},
-    store::queue::{Parked, QueuedLead},
+    store::queue::{Parked, QueuedLead, RefillAsk},
 };
 
 /// An instant on both clocks: the process's for liveness, the database's for leads.
@@ -125,8 +125,8 @@ pub enum Effect {
     Recall(Vec<LeaseId>),
     /// Send leads to wait.
     Park(Vec<Parked>),
-    /// Fill a lane: campaign, want, scan.
-    Refill(CampaignKey, i32, i32),
+    /// Find leads for a lane.
+    Refill(RefillAsk),
     /// Read a campaign again.
     Reload(CampaignKey),
     /// Read a campaign's promises again: there were more than were read.

@@ -317,4 +317,15 @@ proptest! {
         play.steps(&steps);
         play.end();
     }
+
+    #[test]
+    fn it_keeps_that_where_leads_are_leased_as_they_are_found(steps in prop::collection::vec(step(), 1..=200)) {
+        let mut play = Play::new();
+        play.world.floor.hurry_from = 1;
+        // Only where one campaign has leads.
+        play.step(Step::Pause { campaign: 1 });
+        play.steps(&[Step::RunAll, Step::RunAll]);
+        play.steps(&steps);
+        play.end();
+    }
 }

@@ -12,11 +12,12 @@ use super::{
     lane::Lane,
     ledger::{Held, Receipt},
     messages::{Effect, GrantedLease, Message, Moment},
+    session::Session,
 };
 use crate::{
     domain::{
         fair_share::turn,
-        ids::{CampaignKey, SessionId, StreamNumber, next_id},
+        ids::{CampaignKey, LeaseId, SessionId, StreamNumber, next_id},
         promise::{MissedCallback, Promise},
     },
     store::{
@@ -28,10 +29,10 @@ use crate::{
 /// How long a lead stays out when its number is on a live lease elsewhere.
 const NUMBER_BUSY_WAIT: TimeDelta = TimeDelta::seconds(10);
 /// Leads granted in one call at the most.
-const GRANT_MAX: usize = 500;
+pub(super) const GRANT_MAX: usize = 500;
 
 /// A session by its stream, and its free slots.
-type Taker = ((SessionId, StreamNumber), usize);
+pub(super) type Taker = ((SessionId, StreamNumber), usize);
 
 impl Floor {
     /// What to lease next, in order: due promises of all campaigns, then the campaigns by their shares.
@@ -39,25 +40,10 @@ impl Floor {
         let mut effects = Vec::new();
         let mut planned = Vec::new();
         let most = self.room.at_most(GRANT_MAX);
-        let mut doubtful: HashMap<SessionId, usize> = HashMap::new();
-        for session in self.doubtful.values() {
-            *doubtful.entry(*session).or_default() += 1;
-        }
-        let mut takers: Vec<Taker> = self
-            .sessions
-            .iter()
-            .map(|(id, session)| {
-                ((*id, session.stream), session.free(self.served, doubtful.get(id).copied().unwrap_or(0)))
-            })
-            .filter(|(_, free)| *free > 0)
-            .collect();
+        let mut takers = self.takers();
         if takers.is_empty() || most == 0 {
             return (planned, effects);
         }
-        takers.sort_unstable();
-        self.rotation = self.rotation.wrapping_add(1);
-        let turn = self.rotation % takers.len();
-        takers.rotate_left(turn);
         let mut parked = Vec::new();
         let mut lanes = std::mem::take(&mut self.lanes);
         for lane in lanes.values_mut().filter(|lane| lane.is_open(now.wall)) {
@@ -70,7 +56,7 @@ impl Floor {
                 }
                 match plan_one(lane, lead, takers[taker].0, now) {
                     Ok(item) => {
-                        self.claim_slot(&mut takers, taker);
+                        self.claim_slot(&mut takers, taker, item.item.lease);
                         planned.push(item);
                     }
                     Err(wait) => parked.push(wait),
@@ -84,6 +70,23 @@ impl Floor {
             effects.push(Effect::Park(parked));
         }
         (planned, effects)
+    }
+
+    /// Sessions with free slots, by turns.
+    pub(super) fn takers(&mut self) -> Vec<Taker> {
+        let mut doubtful: HashMap<SessionId, usize> = HashMap::new();
+        for session in self.doubtful.values() {
+            *doubtful.entry(*session).or_default() += 1;
+        }
+        let free = |(id, session): (&SessionId, &Session)| {
+            ((*id, session.stream), session.free(self.served, doubtful.get(id).copied().unwrap_or(0)))
+        };
+        let mut takers: Vec<Taker> = self.sessions.iter().map(free).filter(|(_, free)| *free > 0).collect();
+        takers.sort_unstable();
+        self.rotation = self.rotation.wrapping_add(1);
+        let turn = self.rotation % takers.len().max(1);
+        takers.rotate_left(turn);
+        takers
     }
 
     fn plan_buffers(
@@ -125,7 +128,7 @@ impl Floor {
                 Ok(item) => {
                     lane.planned += 1;
                     bid.claim.take();
-                    self.claim_slot(takers, taker);
+                    self.claim_slot(takers, taker, item.item.lease);
                     planned.push(item);
                 }
                 Err(wait) => parked.push(wait),
@@ -137,19 +140,29 @@ impl Floor {
     }
 
     /// The next session, in turn, that takes leads of a campaign.
-    fn taker(&self, takers: &[Taker], campaign: CampaignKey) -> Option<usize> {
+    pub(super) fn taker(&self, takers: &[Taker], campaign: CampaignKey) -> Option<usize> {
         takers.iter().position(|((id, _), free)| {
             *free > 0 && self.sessions.get(id).is_some_and(|session| session.serves(campaign))
         })
     }
 
-    fn claim_slot(&mut self, takers: &mut Vec<Taker>, taker: usize) {
+    pub(super) fn claim_slot(&mut self, takers: &mut Vec<Taker>, taker: usize, lease: LeaseId) {
         let ((id, stream), free) = takers.remove(taker);
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.pending += 1;
+            session.pending.insert(lease);
         }
         if free > 1 {
             takers.push(((id, stream), free - 1));
+        }
+    }
+
+    /// A lease is not on its way to a slot any more. The session may be a later one, which never waited for it.
+    pub(super) fn arrived(&mut self, session: SessionId, lease: LeaseId, campaign: CampaignKey, promised: bool) {
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.pending.remove(&lease);
+        }
+        if let Some(lane) = self.lanes.get_mut(&campaign).filter(|_| !promised) {
+            lane.planned = lane.planned.saturating_sub(1);
         }
     }
 
@@ -162,12 +175,7 @@ impl Floor {
         let mut lost = Vec::new();
         let mut moved = false;
         for (Planned { item, lead, stream }, verdict) in planned.into_iter().zip(verdicts) {
-            if let Some(session) = self.sessions.get_mut(&item.session) {
-                session.pending = session.pending.saturating_sub(1);
-            }
-            if let (None, Some(lane)) = (item.promised, self.lanes.get_mut(&item.campaign)) {
-                lane.planned = lane.planned.saturating_sub(1);
-            }
+            self.arrived(item.session, item.lease, item.campaign, item.promised.is_some());
             match verdict {
                 GrantVerdict::Granted => {
                     if self.lanes.get_mut(&item.campaign).is_some_and(Lane::mended) {
@@ -245,14 +253,9 @@ impl Floor {
         let mut leases = Vec::new();
         let mut campaigns = HashSet::new();
         for Planned { item, lead, .. } in planned {
-            if let Some(session) = self.sessions.get_mut(&item.session) {
-                session.pending = session.pending.saturating_sub(1);
-            }
+            self.arrived(item.session, item.lease, item.campaign, item.promised.is_some());
             if made {
                 self.doubtful.insert(item.lease, item.session);
-            }
-            if let (None, Some(lane)) = (item.promised, self.lanes.get_mut(&item.campaign)) {
-                lane.planned = lane.planned.saturating_sub(1);
             }
             leases.push(item.lease);
             campaigns.insert(item.campaign);

@@ -14,8 +14,8 @@ pub(super) struct Session {
     pub(super) campaigns: Option<HashSet<CampaignKey>>,
     pub(super) slots: usize,
     pub(super) held: HashSet<LeaseId>,
-    /// Leads on their way to a lease of this session.
-    pub(super) pending: usize,
+    /// Leases on their way to it.
+    pub(super) pending: HashSet<LeaseId>,
     /// None: since the last tick. It counts from the next one, so that nobody is lost too early.
     pub(super) heard_at: Option<Duration>,
     pub(super) told_at: Instant,
@@ -33,7 +33,7 @@ impl Session {
         if self.draining || self.moved || self.muted_until.is_some_and(|until| until > served) {
             return 0;
         }
-        self.slots.saturating_sub(self.held.len() + self.pending + doubtful)
+        self.slots.saturating_sub(self.held.len() + self.pending.len() + doubtful)
     }
 
     pub(super) fn serves(&self, campaign: CampaignKey) -> bool {

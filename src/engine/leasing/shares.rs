@@ -74,6 +74,11 @@ fn slots(count: usize) -> f64 {
 }
 
 impl Lane {
+    /// Its leads on other replicas wait for room.
+    pub(super) fn is_starved_elsewhere(&self) -> bool {
+        self.share.elsewhere.starved
+    }
+
     fn cap(&self) -> f64 {
         self.campaign.rules.max_concurrency.map_or(f64::INFINITY, f64::from)
     }
@@ -154,8 +159,10 @@ impl Floor {
             let held = i32::try_from(self.ledger.of(*key)).unwrap_or(i32::MAX);
             let working = lane.has_work() && self.slots_for(*key) > 0;
             // Leads on their way may only try whether there is room.
-            let taker =
-                self.sessions.values().any(|one| one.serves(*key) && one.free(self.served, 0) + one.pending > 0);
+            let taker = self
+                .sessions
+                .values()
+                .any(|one| one.serves(*key) && (one.free(self.served, 0) > 0 || !one.pending.is_empty()));
             let promised = lane.promises.keys().filter(|(at, _)| *at <= now.wall).count();
             let waits = promised > 0 || lane.planned > 0 || !lane.buffer.is_empty();
             let starved = waits && taker && lane.is_open(now.wall) && lane.share.is_short(now);

@@ -16,7 +16,7 @@ use crate::{
         ids::{CampaignKey, LeaseId},
         lead::Facts,
     },
-    store::{leases::GrantItem, live_leases::LeaseContext, queue::QueuedLead},
+    store::{live_leases::LeaseContext, queue::QueuedLead},
 };
 
 /// Leases kept at the most, the newest; about 200 bytes each. Others are read when they end.
@@ -76,17 +76,17 @@ impl Briefs {
     }
 
     /// A lead was leased.
-    pub(in crate::engine) fn granted(&self, item: &GrantItem, lead: &QueuedLead) {
+    pub(in crate::engine) fn granted(&self, lease: LeaseId, lead: &QueuedLead) {
         let brief = Brief {
-            lease: item.lease,
-            campaign: item.campaign,
-            seq: item.seq,
+            lease,
+            campaign: lead.campaign,
+            seq: lead.facts.last_seq + 1,
             began: DateTime::UNIX_EPOCH,
             version: lead.version,
             epoch: lead.epoch,
             facts: lead.facts,
         };
-        self.kept().put(item.lease, (brief, false));
+        self.kept().put(lease, (brief, false));
     }
 
     /// Permits were given.

@@ -4,14 +4,14 @@ use std::{collections::HashSet, future::Future};
 
 use dialplane::{
     domain::{
-        ids::{CampaignKey, LeaseId},
+        ids::{CampaignKey, LeaseId, next_id},
         outcome::Outcome,
     },
     store::{
         StoreError,
         leases::{GrantItem, GrantVerdict},
         permits::{BeginItem, BeginVerdict},
-        queue::{Parked, QueuedLead, waiting},
+        queue::{Parked, QueuedLead, Slot, waiting},
         releases::ReleaseVerdict,
     },
 };
@@ -22,6 +22,7 @@ use super::{
     line::Line,
     stage::{Stage, Who, settlement},
 };
+use crate::support::ask;
 
 /// Names the decision to dial `Leased`, always the same one.
 const NONCE: Uuid = Uuid::from_u128(7);
@@ -29,6 +30,8 @@ const NONCE: Uuid = Uuid::from_u128(7);
 const SETTLED: [Who; 3] = [Who::Begun, Who::Ringing, Who::Leased];
 /// How often a report looks again when the lead moved under it.
 const ROUNDS_MAX: usize = 8;
+/// That wait: one less than there are leads.
+const SLOTS: usize = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
@@ -39,6 +42,8 @@ pub enum Action {
     /// Both at once; in no matrix, since it is the same statement.
     GrantAll,
     Refill,
+    /// The same leads of campaign one, leased as they are found to slots that wait.
+    LeaseAtOnce,
     Park,
     /// A permit for `Leased`.
     Begin,
@@ -87,10 +92,11 @@ pub enum Action {
 }
 
 impl Action {
-    pub const ALL: [Action; 29] = [
+    pub const ALL: [Action; 30] = [
         Action::Grant,
         Action::GrantTwins,
         Action::Refill,
+        Action::LeaseAtOnce,
         Action::Park,
         Action::Begin,
         Action::Settle,
@@ -140,7 +146,8 @@ impl Action {
             Action::Grant => grant(line, stage, |lead| lead.campaign == stage.one).await,
             Action::GrantTwins => grant(line, stage, |lead| lead.campaign == stage.two).await,
             Action::GrantAll => grant(line, stage, |_| true).await,
-            Action::Refill => refill(line, stage).await,
+            Action::Refill => refill(line, stage, 0).await,
+            Action::LeaseAtOnce => refill(line, stage, SLOTS).await,
             Action::Park => park(line, stage).await,
             Action::Begin => begin(line, stage).await,
             Action::Settle => settle(line, stage, &SETTLED, Outcome::NoAnswer, true).await,
@@ -199,10 +206,17 @@ async fn grant(line: &Line, stage: &Stage, of: impl Fn(&QueuedLead) -> bool) -> 
     Ok(Answer { granted: granted.collect(), grants, ..Answer::default() })
 }
 
-async fn refill(line: &Line, stage: &Stage) -> Result<Answer, StoreError> {
+async fn refill(line: &Line, stage: &Stage, slots: usize) -> Result<Answer, StoreError> {
     // As many as there are, so that chance has no part in it.
-    match line.store.refill(stage.one, stage.replica, 1, 100, 1000, &stage.windows()).await {
-        Ok(refill) => Ok(Answer { leads: refill.ready.len(), ..Answer::default() }),
+    let mut ask = ask(stage.one, 1, 100, 1000, &stage.windows());
+    ask.slots = (0..slots).map(|_| Slot { lease: next_id(), session: stage.session, stream: 0 }).collect();
+    match line.store.refill(stage.replica, &ask, stage.any_time()).await {
+        Ok(refill) => {
+            let grants: Vec<GrantVerdict> = refill.tried.iter().map(|(_, verdict)| *verdict).collect();
+            let made = ask.slots.iter().zip(&grants).filter(|(_, verdict)| **verdict == GrantVerdict::Granted);
+            let granted = made.map(|(slot, _)| slot.lease).collect();
+            Ok(Answer { granted, grants, leads: refill.ready.len(), ..Answer::default() })
+        }
         Err(StoreError::NotRunning | StoreError::StaleRules | StoreError::Fenced) => {
             line.execute("rollback; begin").await?;
             Ok(Answer::refused("no refill"))

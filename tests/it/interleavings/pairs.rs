@@ -15,11 +15,11 @@ use super::{
 };
 
 /// Leases that live when a scene begins, and attempts counted by then.
-const LIVE: i64 = 4;
+pub(super) const LIVE: i64 = 4;
 const COUNTED: i64 = 8;
 
 /// A pair that must have met, and broken nothing.
-async fn meet(theatre: &Theatre, first: Action, second: Action) -> Met {
+pub(super) async fn meet(theatre: &Theatre, first: Action, second: Action) -> Met {
     let met = theatre.meet(first, second, End::Commit).await.unwrap();
     assert!(met.waited, "{second:?} should have waited for {first:?}");
     assert_eq!(theatre.stage.broken(&met.granted).await, Vec::<String>::new());
@@ -27,12 +27,12 @@ async fn meet(theatre: &Theatre, first: Action, second: Action) -> Met {
 }
 
 impl Theatre {
-    async fn count(&self, sql: &str) -> i64 {
+    pub(super) async fn count(&self, sql: &str) -> i64 {
         self.stage.database.count(sql).await
     }
 
     /// Slots in use, by the engine's gauge.
-    async fn slots(&self) -> i64 {
+    pub(super) async fn slots(&self) -> i64 {
         self.count("select dialing::bigint from gauge where campaign_id = 0").await
     }
 

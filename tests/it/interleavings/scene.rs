@@ -8,6 +8,7 @@ use dialplane::{
     store::{
         StoreError,
         permits::{BeginItem, BeginVerdict},
+        queue::{Refill, Slot},
     },
 };
 use uuid::Uuid;
@@ -17,6 +18,7 @@ use super::{
     line::{Line, Probe},
     stage::Stage,
 };
+use crate::support::ask;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -82,8 +84,13 @@ impl Theatre {
 
     /// One alone, so much later.
     pub async fn after(&self, seconds: u32, action: Action) -> Result<Answer, StoreError> {
+        self.changed(&format!("update test_clock set ahead = ahead + interval '{seconds} seconds'"), action).await
+    }
+
+    /// One alone, after a change.
+    pub async fn changed(&self, change: &str, action: Action) -> Result<Answer, StoreError> {
         self.stage.put_back().await;
-        self.first.execute(&format!("update test_clock set ahead = ahead + interval '{seconds} seconds'")).await?;
+        self.first.execute(change).await?;
         action.run(&self.first, &self.stage).await
     }
 
@@ -153,6 +160,15 @@ impl Theatre {
         let items: Vec<_> = self.stage.queued.iter().map(|lead| self.stage.item(lead)).collect();
         let until = self.stage.now - TimeDelta::seconds(1);
         matches!(self.first.store.grant(self.stage.replica, &items, until).await, Err(StoreError::Late))
+    }
+
+    /// Asks for leads for a slot whose answer was given up a second ago.
+    pub async fn asks_too_late(&self) -> Result<Refill, StoreError> {
+        self.stage.put_back().await;
+        let mut ask = ask(self.stage.one, 1, 10, 100, &self.stage.windows());
+        ask.slots = vec![Slot { lease: Uuid::new_v4(), session: self.stage.session, stream: 0 }];
+        let until = self.stage.now - TimeDelta::seconds(1);
+        self.first.store.refill(self.stage.replica, &ask, until).await
     }
 
     pub async fn close(self) {

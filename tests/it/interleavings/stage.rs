@@ -30,7 +30,7 @@ use super::{
     checks::{BROKEN, PICTURE},
     line::Line,
 };
-use crate::support::{database::Database, settings};
+use crate::support::{ask, database::Database, settings};
 
 /// The leads of campaign one, by the place they are in. Campaign two has twins of `Queued`, `Leased` and `Begun`, all READY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -167,7 +167,7 @@ impl Stage {
             default_time_zone: Some("Etc/UTC".into()),
             retry_policy: RetryPolicy::new(vec![(Outcome::NoAnswer, vec![Duration::from_secs(1)])]).unwrap(),
             begin_within: Duration::from_secs(600),
-            max_duration: Duration::from_secs(60),
+            max_duration: Duration::from_secs(600),
             ..CampaignRules::default()
         };
         let mut keys = Vec::new();
@@ -279,7 +279,7 @@ impl Builder {
         self.begin(&[Begun]).await;
         self.insert(two, &[Queued, Leased, Begun]).await;
         self.refill(two).await;
-        self.advance(65).await;
+        self.advance(605).await;
         self.lease(&[Ringing]).await;
         self.begin(&[Ringing]).await;
         self.lease(&[Leased]).await;
@@ -315,7 +315,8 @@ impl Builder {
 
     async fn refill(&mut self, campaign: CampaignKey) {
         let stage = &mut self.stage;
-        let refill = self.line.store.refill(campaign, stage.replica, 1, 10, 100, &stage.windows()).await.unwrap();
+        let ask = ask(campaign, 1, 10, 100, &stage.windows());
+        let refill = self.line.store.refill(stage.replica, &ask, stage.any_time()).await.unwrap();
         stage.queued.extend(refill.ready);
     }
 

@@ -12,9 +12,10 @@ use chrono::{DateTime, Utc};
 use dialplane::{
     app::{self, Running},
     config::ServerConfig,
-    domain::settings::SchedulerSettings,
+    domain::{ids::CampaignKey, settings::SchedulerSettings},
     engine::Engine,
     pb::{self, campaign_service_client::CampaignServiceClient, scheduler_service_client::SchedulerServiceClient},
+    store::queue::{RefillAsk, Windows},
 };
 use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
@@ -49,6 +50,11 @@ pub fn settings() -> SchedulerSettings {
         receipt_within: Duration::from_secs(60),
         ..SchedulerSettings::default()
     }
+}
+
+/// What is asked of a queue, without slots that wait.
+pub fn ask(campaign: CampaignKey, rules_version: i32, want: i32, scan: i32, windows: &Windows) -> RefillAsk {
+    RefillAsk { campaign, rules_version, want, scan, windows: windows.clone(), slots: Vec::new() }
 }
 
 /// Rules of tests: UTC, open around the clock.

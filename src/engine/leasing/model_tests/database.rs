@@ -20,7 +20,7 @@ use crate::{
         campaigns::CampaignRow,
         leases::{GrantItem, GrantVerdict},
         live_leases::OwnLease,
-        queue::{Parked, QueuedLead, Refill},
+        queue::{Parked, QueuedLead, Refill, RefillAsk, Slot},
         releases::ReleaseVerdict,
     },
 };
@@ -170,7 +170,9 @@ impl Database {
 
     // ---- The queue ---------------------------------------------------------------------------------
 
-    pub(super) fn refill(&mut self, key: CampaignKey, rules: i32, want: i32) -> Result<Refill, StoreError> {
+    /// `quirk` befalls the first lead for which a slot waits.
+    pub(super) fn refill(&mut self, ask: &RefillAsk, quirk: Option<GrantVerdict>) -> Result<Refill, StoreError> {
+        let (key, rules, want) = (ask.campaign, ask.rules_version, ask.want);
         let campaign = &self.campaigns[&key];
         if campaign.state != CampaignState::Running {
             return Err(StoreError::NotRunning);
@@ -184,7 +186,24 @@ impl Database {
             self.put(*id, Place::Ready);
         }
         let scanned = i32::try_from(ids.len()).unwrap_or(0);
-        Ok(Refill { ready: ids.iter().map(|id| self.queued(*id, None)).collect(), scanned, ..Refill::default() })
+        let mut ready: Vec<QueuedLead> = ids.iter().map(|id| self.queued(*id, None)).collect();
+        let rest = ready.split_off(ready.len().min(ask.slots.len()));
+        let item = |(lead, slot): (&QueuedLead, &Slot)| GrantItem {
+            campaign: key,
+            lead: lead.lead,
+            lease: slot.lease,
+            session: slot.session,
+            number: lead.number,
+            seq: 1,
+            attempts: 0,
+            epoch: 0,
+            promised: None,
+            open_until: DateTime::UNIX_EPOCH,
+            rules_version: rules,
+        };
+        let items: Vec<GrantItem> = ready.iter().zip(&ask.slots).map(item).collect();
+        let verdicts = self.grant(&items, quirk);
+        Ok(Refill { tried: ready.into_iter().zip(verdicts).collect(), ready: rest, scanned, ..Refill::default() })
     }
 
     fn put(&mut self, lead: LeadId, place: Place) {

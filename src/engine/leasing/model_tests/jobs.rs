@@ -15,6 +15,7 @@ use crate::{
     store::{
         StoreError,
         leases::{GrantItem, GrantVerdict},
+        queue::RefillAsk,
         releases::ReleaseVerdict,
     },
 };
@@ -31,7 +32,9 @@ pub(super) enum Job {
     /// A release when what was granted without an answer cannot be made any more.
     Recall(Vec<LeaseId>),
     Begin(SessionId, Vec<LeaseId>),
-    Refill(CampaignKey, i32, i32, i32, u32),
+    Refill(RefillAsk, u32),
+    /// A refill whose caller gave up, and which commits all the same.
+    LateRefill(RefillAsk),
     Reload(CampaignKey),
     Peek(CampaignKey),
     FindEnded(Vec<LeaseId>),
@@ -68,7 +71,11 @@ impl World {
             Job::Release(leases, reason) => self.run_release(&leases, reason),
             Job::Recall(leases) => {
                 let gone = |item: &GrantItem| leases.contains(&item.lease);
-                self.jobs.retain(|job| !matches!(job, Job::Ghost(items) if items.iter().any(gone)));
+                self.jobs.retain(|job| match job {
+                    Job::Ghost(items) => !items.iter().any(gone),
+                    Job::LateRefill(ask) => !ask.slots.iter().any(|slot| leases.contains(&slot.lease)),
+                    _ => true,
+                });
                 drop(self.db.release(&leases));
                 self.tell(Event::Recalled(leases));
             }
@@ -76,13 +83,8 @@ impl World {
                 let begun = self.db.begin(session, &leases);
                 self.tell(Event::Begun(begun));
             }
-            Job::Refill(key, want, scan, rules, life) => {
-                let result = match life == self.db.life {
-                    true => self.db.refill(key, rules, want),
-                    false => Err(StoreError::Fenced),
-                };
-                self.tell(Event::Refilled(key, want, scan, result));
-            }
+            Job::Refill(ask, life) => self.run_refill(ask, life, fault),
+            Job::LateRefill(ask) => drop(self.db.refill(&ask, None)),
             Job::Reload(key) => self.tell(Event::Campaign(Arc::clone(&self.db.campaigns[&key]))),
             Job::Peek(key) => self.tell(Event::Promises(vec![key], self.db.promises(key))),
             Job::FindEnded(leases) => {
@@ -127,6 +129,31 @@ impl World {
             _ => Ok(self.db.grant(&items, None)),
         };
         self.tell(Event::Granted(planned, result));
+    }
+
+    fn run_refill(&mut self, ask: RefillAsk, life: u32, fault: u8) {
+        let away = || StoreError::Unavailable("gone".to_owned());
+        let result = match fault {
+            _ if life != self.db.life => Err(StoreError::Fenced),
+            // What is READY without anybody's knowledge is found by a look once a minute, which nobody takes here.
+            _ if ask.slots.is_empty() => self.db.refill(&ask, None),
+            10 => Err(away()),
+            11 => {
+                self.lossy = true;
+                drop(self.db.refill(&ask, None));
+                Err(away())
+            }
+            12 => {
+                self.lossy = true;
+                self.ask(Job::LateRefill(ask.clone()));
+                Err(away())
+            }
+            14 => self.db.refill(&ask, Some(GrantVerdict::Suppressed)),
+            15 => self.db.refill(&ask, Some(GrantVerdict::Provider)),
+            16 => self.db.refill(&ask, Some(GrantVerdict::NumberRule(self.now.wall))),
+            _ => self.db.refill(&ask, None),
+        };
+        self.tell(Event::Refilled(ask, result));
     }
 
     fn run_release(&mut self, leases: &[LeaseId], reason: Option<RevokeReason>) {

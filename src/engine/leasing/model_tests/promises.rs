@@ -15,6 +15,7 @@ use crate::{
         floor::{Floor, Planned},
         messages::{Ending, Message, RevokeReason},
     },
+    store::queue::RefillAsk,
 };
 
 /// The longest time between two ticks that counts as served, and so the most by which the floor may be late.
@@ -50,8 +51,8 @@ pub(super) struct Model {
     /// Told to a dialer, ever.
     told: BTreeSet<LeaseId>,
     stays: u32,
-    /// The grant under way: by session and its stay.
-    under_way: Vec<(SessionId, u32)>,
+    /// Leases on their way: to which session, and which stay of it.
+    under_way: BTreeMap<LeaseId, (SessionId, u32)>,
     /// Of grants without an answer, until they are taken back.
     pub(super) doubtful: BTreeMap<LeaseId, SessionId>,
     pub(super) leaving: bool,
@@ -68,7 +69,7 @@ impl Model {
             open: BTreeMap::new(),
             told: BTreeSet::new(),
             stays: 0,
-            under_way: Vec::new(),
+            under_way: BTreeMap::new(),
             doubtful: BTreeMap::new(),
             leaving: false,
             served: Duration::ZERO,
@@ -179,27 +180,41 @@ impl Model {
     // ---- What the floor does -----------------------------------------------------------------------
 
     pub(super) fn planned(&mut self, planned: &[Planned], most: usize) {
-        assert!(self.under_way.is_empty(), "two grants under way");
         assert!(planned.len() <= most, "{} planned, and there is room for {most}", planned.len());
         assert!(planned.is_sorted_by_key(|planned| planned.item.promised.is_none()), "promises come first");
-        for id in planned.iter().map(|planned| planned.item.session) {
-            let session = self.open.get(&id).expect("planned for a session that is not open");
-            assert!(!session.draining, "planned for a session that drains");
-            assert!(session.muted.is_none_or(|until| until <= self.served), "planned for a session that is muted");
-            self.under_way.push((id, session.stay));
-        }
-        for (id, session) in &self.open {
-            let coming = self.under_way.iter().filter(|(to, _)| to == id).count();
-            let held = session.held.len();
-            let doubtful = self.doubtful.values().filter(|to| *to == id).count();
-            let taken = held + doubtful + coming;
-            assert!(coming == 0 || taken <= session.slots, "{taken} for {} slots", session.slots);
+        self.coming(planned.iter().map(|planned| (planned.item.lease, planned.item.session)));
+    }
+
+    /// Leads are asked for, some of them for slots that wait.
+    pub(super) fn asked<'a>(&mut self, asks: impl Iterator<Item = &'a RefillAsk>) {
+        for ask in asks {
+            self.coming(ask.slots.iter().map(|slot| (slot.lease, slot.session)));
         }
     }
 
-    /// The grant under way is answered.
-    pub(super) fn answered(&mut self) {
-        self.under_way.clear();
+    fn coming(&mut self, leases: impl Iterator<Item = (LeaseId, SessionId)>) {
+        let mut to = BTreeSet::new();
+        for (lease, id) in leases {
+            let session = self.open.get(&id).expect("planned for a session that is not open");
+            assert!(!session.draining, "planned for a session that drains");
+            assert!(session.muted.is_none_or(|until| until <= self.served), "planned for a session that is muted");
+            self.under_way.insert(lease, (id, session.stay));
+            to.insert(id);
+        }
+        for (id, session) in self.open.iter().filter(|(id, _)| to.contains(id)) {
+            let coming = self.under_way.values().filter(|(to, stay)| to == id && *stay == session.stay).count();
+            let held = session.held.len();
+            let doubtful = self.doubtful.values().filter(|to| *to == id).count();
+            let taken = held + doubtful + coming;
+            assert!(taken <= session.slots, "{taken} for {} slots", session.slots);
+        }
+    }
+
+    /// Whether these leases were made is answered, or never will be.
+    pub(super) fn answered(&mut self, leases: impl Iterator<Item = LeaseId>) {
+        for lease in leases {
+            self.under_way.remove(&lease);
+        }
     }
 
     /// A grant without an answer: what it may have made takes its slots until it is taken back.
@@ -250,7 +265,7 @@ impl Model {
     }
 
     fn is_empty(&self, id: SessionId, session: &Open) -> bool {
-        let coming = self.under_way.iter().any(|(to, stay)| *to == id && *stay == session.stay);
+        let coming = self.under_way.values().any(|(to, stay)| *to == id && *stay == session.stay);
         session.held.is_empty() && !coming
     }
 

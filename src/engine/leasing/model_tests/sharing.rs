@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::database::campaign;
 use crate::{
     domain::{
-        ids::{CampaignKey, LeaseId, ZoneId},
+        ids::{CampaignKey, LeadId, LeaseId, ZoneId},
         lead::Facts,
         settings::SchedulerSettings,
     },
@@ -27,7 +27,7 @@ use crate::{
     },
     store::{
         leases::GrantVerdict,
-        queue::{QueuedLead, Refill},
+        queue::{QueuedLead, Refill, RefillAsk},
         sessions::Hand,
     },
 };
@@ -227,16 +227,21 @@ impl Sharing {
             if planned.is_empty() {
                 return;
             }
-            let verdicts = self.grant(&planned, floor);
+            let leases: Vec<_> = planned
+                .iter()
+                .map(|Planned { item, .. }| (item.campaign, item.lease, item.promised.map(|_| item.lead)))
+                .collect();
+            let verdicts = self.grant(&leases, floor);
             let effects = self.floors[floor].granted(planned, &verdicts, now);
             self.apply(floor, effects);
         }
     }
 
-    fn grant(&mut self, planned: &[Planned], floor: usize) -> Vec<GrantVerdict> {
+    /// Leases with their campaigns, and the leads of promises among them.
+    fn grant(&mut self, leases: &[(CampaignKey, LeaseId, Option<LeadId>)], floor: usize) -> Vec<GrantVerdict> {
         let mut verdicts = Vec::new();
-        for Planned { item, .. } in planned {
-            if self.busy == Some(item.campaign) {
+        for (campaign, lease, promised) in leases.iter().copied() {
+            if self.busy == Some(campaign) {
                 verdicts.push(GrantVerdict::NumberBusy);
                 continue;
             }
@@ -244,16 +249,16 @@ impl Sharing {
                 verdicts.push(GrantVerdict::EngineCap);
                 continue;
             }
-            let call = self.plans[usize::try_from(item.campaign).expect("a campaign")].call;
+            let call = self.plans[usize::try_from(campaign).expect("a campaign")].call;
             // Spread by a walk that comes everywhere.
             self.walk = (self.walk + 618) % 1000;
             let call = call + call * self.spread * self.walk / 100_000;
-            *self.live.entry(item.campaign).or_default() += 1;
-            self.calls.push(Reverse((self.millis + call, item.lease, floor, item.campaign)));
-            if item.promised.is_some() {
+            *self.live.entry(campaign).or_default() += 1;
+            self.calls.push(Reverse((self.millis + call, lease, floor, campaign)));
+            if let Some(lead) = promised {
                 self.kept += 1;
                 self.floors.iter_mut().for_each(|floor| {
-                    floor.lanes().values_mut().for_each(|lane| lane.promises.retain(|key, _| key.1 != item.lead));
+                    floor.lanes().values_mut().for_each(|lane| lane.promises.retain(|key, _| key.1 != lead));
                 });
             }
             verdicts.push(GrantVerdict::Granted);
@@ -261,19 +266,26 @@ impl Sharing {
         verdicts
     }
 
-    fn apply(&mut self, floor: usize, effects: Vec<Effect>) {
+    fn refill(&mut self, floor: usize, ask: &RefillAsk) {
         let now = self.now();
+        let index = usize::try_from(ask.campaign).expect("a campaign");
+        let got = self.plans[index].leads.min(usize::try_from(ask.want).expect("a want"));
+        self.plans[index].leads -= got;
+        let mut ready: Vec<QueuedLead> = (0..got).map(|_| self.lead(ask.campaign, None)).collect();
+        let scanned = i32::try_from(got).expect("few");
+        let rest = ready.split_off(got.min(ask.slots.len()));
+        let leases: Vec<_> = ask.slots.iter().take(ready.len()).map(|slot| (ask.campaign, slot.lease, None)).collect();
+        let verdicts = self.grant(&leases, floor);
+        let tried = ready.into_iter().zip(verdicts).collect();
+        let effects =
+            self.floors[floor].refilled(ask, Refill { tried, ready: rest, scanned, ..Refill::default() }, now);
+        self.apply(floor, effects);
+    }
+
+    fn apply(&mut self, floor: usize, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Refill(key, want, scan) => {
-                    let index = usize::try_from(key).expect("a campaign");
-                    let got = self.plans[index].leads.min(usize::try_from(want).expect("a want"));
-                    self.plans[index].leads -= got;
-                    let ready: Vec<QueuedLead> = (0..got).map(|_| self.lead(key, None)).collect();
-                    let scanned = i32::try_from(got).expect("few");
-                    let lane = self.floors[floor].lanes().get_mut(&key).expect("a lane");
-                    lane.refilled(Refill { ready, scanned, ..Refill::default() }, want, scan, now.wall);
-                }
+                Effect::Refill(ask) => self.refill(floor, &ask),
                 Effect::Send(_, Message::Granted(leases)) => {
                     let leases: Vec<LeaseId> = leases.iter().map(|granted| granted.lease).collect();
                     self.floors[floor].received(&leases, true);

@@ -26,9 +26,8 @@ use crate::{
         floor::Floor,
         lane::{Lane, ZoneBook},
         messages::{Effect, Ending, Message, Moment},
-        plan::park,
     },
-    store::{campaigns::CampaignRow, queue::waiting},
+    store::campaigns::CampaignRow,
 };
 
 pub(super) const TTL: Duration = Duration::from_secs(3);
@@ -124,6 +123,10 @@ impl World {
     /// What the loop does after every event.
     pub(super) fn proceed(&mut self) {
         let refills = self.floor.refills(self.now);
+        self.model.asked(refills.iter().filter_map(|effect| match effect {
+            Effect::Refill(ask) => Some(ask),
+            _ => None,
+        }));
         self.apply(refills);
         if !self.granting {
             let most = self.floor.room.at_most(500);
@@ -233,7 +236,7 @@ impl World {
             }
             Event::Granted(planned, result) => {
                 self.granting = false;
-                self.model.answered();
+                self.model.answered(planned.iter().map(|planned| planned.item.lease));
                 let effects = match result {
                     Ok(verdicts) => self.floor.granted(planned, &verdicts, self.now),
                     Err(error) => {
@@ -246,20 +249,24 @@ impl World {
                 };
                 self.apply(effects);
             }
-            Event::Refilled(key, want, scan, result) => match (self.floor.lanes.get_mut(&key), result) {
-                (Some(lane), Ok(refill)) => lane.refilled(refill, want, scan, self.now.wall),
-                (Some(lane), Err(_)) => {
-                    lane.refilling = false;
-                    lane.exhausted = true;
-                    lane.next_waiting = Some(self.now.wall + TimeDelta::seconds(1));
-                    self.ask(Job::Reload(key));
-                }
-                (None, Ok(refill)) => {
-                    let back = refill.ready.iter().map(|lead| park(lead, Some(self.now.wall), waiting::BACK_OFF));
-                    self.db.park(&back.collect::<Vec<_>>());
-                }
-                (None, Err(_)) => {}
-            },
+            Event::Refilled(ask, result) => {
+                self.model.answered(ask.slots.iter().map(|slot| slot.lease));
+                let effects = match result {
+                    Ok(refill) => self.floor.refilled(&ask, refill, self.now),
+                    Err(error) => {
+                        let made = matches!(error, crate::store::StoreError::Unavailable(_));
+                        if made {
+                            let doubtful = ask.slots.iter().map(|slot| (slot.lease, slot.session));
+                            self.model.doubtful.extend(doubtful);
+                        }
+                        if self.floor.lanes.contains_key(&ask.campaign) {
+                            self.ask(Job::Reload(ask.campaign));
+                        }
+                        self.floor.refill_failed(&ask, made, self.now)
+                    }
+                };
+                self.apply(effects);
+            }
             Event::Promises(keys, leads) => {
                 for key in keys {
                     self.floor.lanes.get_mut(&key).into_iter().for_each(|lane| lane.promises.clear());
@@ -344,10 +351,7 @@ impl World {
                 }
                 Effect::Recall(leases) => self.ask(Job::Recall(leases)),
                 Effect::Park(parked) => self.db.park(&parked),
-                Effect::Refill(key, want, scan) => {
-                    let rules = self.floor.lanes[&key].campaign.rules_version;
-                    self.ask(Job::Refill(key, want, scan, rules, self.db.life));
-                }
+                Effect::Refill(ask) => self.ask(Job::Refill(ask, self.db.life)),
                 Effect::Reload(key) => self.ask(Job::Reload(key)),
                 Effect::Peek(key) => self.ask(Job::Peek(key)),
                 Effect::CheckStreams => self.find_lost(),

@@ -77,6 +77,11 @@ impl Room {
         self.counted = self.counted.saturating_sub(leases);
     }
 
+    /// Nobody was found for so many of the leases that were asked for.
+    pub fn unused(&mut self, leases: usize) {
+        self.left = self.left.map(|room| room + leases);
+    }
+
     /// There may be room that we do not know of.
     pub fn probe(&mut self) {
         self.left = self.left.map(|room| room.max(Self::PROBE));

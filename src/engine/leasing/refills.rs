@@ -128,12 +128,22 @@ impl Floor {
         Some(Effect::Refill(lane.ask(want, scan, slots, now.wall)))
     }
 
+    /// All slots but so many wait on.
+    fn unfilled(&mut self, ask: &RefillAsk, filled: usize) {
+        let slots = ask.slots.get(filled..).unwrap_or_default();
+        for slot in slots {
+            self.arrived(slot.session, slot.lease, ask.campaign, false);
+        }
+        self.room.unused(slots.len());
+        if let Some(lane) = self.lanes.get_mut(&ask.campaign) {
+            lane.room.unused(slots.len());
+        }
+    }
+
     /// Takes in what a refill has brought: to the buffer, and what was leased at once as a grant does.
     pub fn refilled(&mut self, ask: &RefillAsk, mut refill: Refill, now: Moment) -> Vec<Effect> {
         let tried = std::mem::take(&mut refill.tried);
-        for slot in ask.slots.iter().skip(tried.len()) {
-            self.arrived(slot.session, slot.lease, ask.campaign, false);
-        }
+        self.unfilled(ask, tried.len());
         let verdicts: Vec<GrantVerdict> = tried.iter().map(|(_, verdict)| *verdict).collect();
         let planned: Vec<Planned> = tried
             .into_iter()
@@ -175,11 +185,9 @@ impl Floor {
 
     /// A refill failed. `made`: its leases may live all the same, as those of a grant that failed.
     pub fn refill_failed(&mut self, ask: &RefillAsk, made: bool, now: Moment) -> Vec<Effect> {
-        for slot in &ask.slots {
-            self.arrived(slot.session, slot.lease, ask.campaign, false);
-            if made {
-                self.doubtful.insert(slot.lease, slot.session);
-            }
+        self.unfilled(ask, 0);
+        if made {
+            self.doubtful.extend(ask.slots.iter().map(|slot| (slot.lease, slot.session)));
         }
         if let Some(lane) = self.lanes.get_mut(&ask.campaign) {
             lane.refill_failed(now.wall);

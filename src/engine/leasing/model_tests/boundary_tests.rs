@@ -4,6 +4,7 @@ use super::{
     super::messages::{Effect, Ending},
     *,
 };
+use crate::store::queue::Refill;
 
 const WHO: u8 = 0;
 
@@ -211,4 +212,19 @@ fn a_fenced_floor_has_nothing_left() {
     play.step(Step::Fence);
     play.step(Step::RunAll);
     assert_eq!((play.is_open(), play.holds()), (false, 0));
+}
+
+#[test]
+fn room_for_which_no_lead_was_found_is_left() {
+    let mut play = Play::new();
+    play.world.floor.hurry_from = 1;
+    play.steps(&[Step::Pause { campaign: 1 }, Step::RunAll, Step::RunAll, open(4)]);
+    play.world.floor.room.met();
+    (0..3).for_each(|_| play.world.floor.room.one_more());
+    play.step(Step::RunAll);
+    let Some(Job::Refill(ask, _)) = play.world.jobs.pop() else { panic!("nothing is looked for") };
+    assert_eq!((ask.slots.len(), play.world.floor.room.at_most(500)), (3, 0));
+    let now = play.world.now;
+    play.world.floor.refilled(&ask, Refill::default(), now);
+    assert_eq!(play.world.floor.room.at_most(500), 3);
 }

@@ -32,6 +32,8 @@ create function refill_waiting(p_campaign int, p_epoch int, p_from timestamptz, 
                                out last_at timestamptz)
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off set enable_bitmapscan = off as $$
+declare
+    changed int;
 begin
     with head as materialized (
         select q.at, q.lead_id from due q
@@ -70,17 +72,20 @@ begin
             state = f.state, attempts = f.attempts, epoch = p_epoch,
             streak = case when l.epoch < p_epoch then 0 else l.streak end
         from fate f
-        where f.fate in ('closed', 'exhausted') and l.ctid = f.tid
+        where f.fate in ('closed', 'exhausted') and l.ctid = f.tid returning 1
     )
     select array_agg(f.tid order by f.rank, f.lead_id) filter (where f.fate = 'ready'),
         array_agg(f.number order by f.rank, f.lead_id) filter (where f.fate = 'ready'),
         array_agg(f.state order by f.rank, f.lead_id) filter (where f.fate = 'ready'),
-        count(*), max(f.at),
+        count(*), max(f.at), count(*) filter (where f.fate in ('closed', 'exhausted')) - (select count(*) from u),
         coalesce(sum((f.fate = 'closed' and f.opens is not null)::int), 0)
             - coalesce(sum((f.reason = 4 and f.due_epoch = p_epoch)::int), 0),
         coalesce(sum((f.fate = 'closed' and f.opens is null)::int), 0)
             - coalesce(sum((f.reason = 5 and f.due_epoch = p_epoch)::int), 0)
-    into tids, numbers, states, seen, last_at, hours, zone from fate f;
+    into tids, numbers, states, seen, last_at, changed, hours, zone from fate f;
+    if changed > 0 then
+        raise exception using errcode = 'serialization_failure', message = 'a lead was changed during the search';
+    end if;
 end $$;
 
 -- The same for fresh leads, in the campaign's order from the cursor on, until p_want are open or p_scan are seen; those whose zone is
@@ -146,10 +151,10 @@ end $$;
 -- Finds up to p_want leads that may be called: retries by their instants for half of it, then fresh leads by score, then
 -- retries again for what is left. Slots that wait for leads (p_sessions, with the ids of their leases) are given the first of them
 -- at once, by the checks and verdicts of grant_leases; all others, refused ones too, are READY of p_owner.
--- Commits asynchronously: a refill lost in a crash is done again. After `p_until` it is too late for leases, as it is for a grant.
+-- Commits asynchronously: a refill lost in a crash is done again. After `p_until` nothing is leased: the caller has given that up.
 -- Returns a row without a lead that tells about the queue (`scanned` leads of the list were looked at, at the cursor's end 1 at
 -- most; `next_waiting` is the first due row left), and then the leads, with a verdict those for which a slot waited.
--- Errors: DP001, DP002, DP003, DP004, DP005. Caller: the queue warmer.
+-- Errors: DP001, DP002, DP003, DP004; 40001 where a lead was changed during the search. Caller: the queue warmer.
 create function refill(p_campaign int, p_owner int, p_rules_version int, p_want int, p_scan int,
                        p_opens timestamptz[], p_closes timestamptz[], p_leases uuid[], p_sessions uuid[], p_until timestamptz)
 returns table (scanned int, waiting_seen int, waiting_hours int, next_waiting timestamptz,
@@ -179,6 +184,7 @@ declare
     free timestamptz[];
     takers int := coalesce(cardinality(p_sessions), 0);
     leased int := 0;
+    found_now int;
     hours int;
     zone int;
     due_from timestamptz;
@@ -223,11 +229,12 @@ begin
         zone := zone + more.zone;
         due_from := coalesce(more.last_at, due_from);
     end if;
+    takers := least(takers, coalesce(cardinality(tids), 0));
     perform lock_gauges(case when takers > 0 then array[0, p_campaign] else array[p_campaign] end);
     t := engine_now();
-    if takers > 0 and t > p_until then raise exception using errcode = 'DP005', message = 'the call came too late'; end if;
+    -- Too late for a lease, or hours have ended on the way: grants see to those who are READY.
+    if t > p_until or exists (select from unnest(p_closes) as w where w <= t) then takers := 0; end if;
     select x.dialing, x.waiting_hours, x.waiting_from, x.promise_from into h from gauge x where x.ctid = gauge_at(p_campaign);
-    takers := least(takers, coalesce(cardinality(tids), 0));
     if takers > 0 then
         select x.breaker_open_since is not null into broken from campaign x where x.campaign_id = p_campaign;
         select s.max_concurrency - e.dialing, make_interval(secs => s.receipt_within_ms / 1000.0) into room, receipt
@@ -297,6 +304,10 @@ begin
         f.attempts_total, f.external_id, f.variables, f.version, f.seq, f.last_outcome, f.streak, f.rang_at, f.conversation_seq,
         f.conversation_outcome, f.callback_at, f.callback_latest, f.callbacks, f.verdict, free[f.place]
     from found f order by f.place;
+    get diagnostics found_now = row_count;
+    if found_now <> coalesce(cardinality(tids), 0) then
+        raise exception using errcode = 'serialization_failure', message = 'a lead was changed during the search';
+    end if;
 end $$;
 
 -- Sends leads from READY (p_promised null) or from an overdue promise (its due key) to wait until p_at: the number is
@@ -315,6 +326,8 @@ declare
 begin
     perform set_config('synchronous_commit', 'off', true);
     perform fence_shared(p_campaigns);
+    -- A search that has seen an old row of a lead must not meet its new one.
+    perform hold_queue(c) from (select distinct unnest(p_campaigns) as c order by 1) as f;
     perform lock_gauges(p_campaigns);
     if 8 = any (p_reasons) then
         -- Asked again: a late report or other rules since the refusal had nobody to wake here.

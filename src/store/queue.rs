@@ -196,11 +196,10 @@ fn or_infinity(at: Option<DateTime<Utc>>) -> Timestamp<DateTime<Utc>> {
 }
 
 impl Store {
-    /// Leases leads of one campaign to the slots that wait, not after `until`, and fills this replica's buffer with the rest.
+    /// Leases leads of one campaign to the slots that wait, but none after `until`, and fills this replica's buffer with the rest.
     ///
     /// # Errors
-    /// [`StoreError::NotRunning`], [`StoreError::StaleRules`], [`StoreError::StaleZones`], [`StoreError::Fenced`],
-    /// [`StoreError::Late`].
+    /// [`StoreError::NotRunning`], [`StoreError::StaleRules`], [`StoreError::StaleZones`], [`StoreError::Fenced`].
     pub async fn refill(&self, owner: ReplicaId, ask: &RefillAsk, until: DateTime<Utc>) -> Result<Refill, StoreError> {
         let client = self.client().await?;
         let statement = client.prepare_cached(include_str!("sql/refill.sql")).await?;

@@ -298,7 +298,8 @@ impl Dispatcher {
                 let known = self.floor.lanes().contains_key(&ask.campaign);
                 let made = matches!(error, StoreError::Unavailable(_));
                 match error {
-                    StoreError::NotRunning | StoreError::StaleRules if known => {
+                    StoreError::NotRunning | StoreError::StaleRules if !known => {}
+                    StoreError::NotRunning | StoreError::StaleRules => {
                         self.apply(vec![Effect::Reload(ask.campaign)]);
                     }
                     StoreError::StaleZones => self.engine.survey_soon(),

@@ -3,11 +3,8 @@
 
 use std::mem::{Discriminant, discriminant};
 
-use dialplane::store::{
-    StoreError,
-    leases::GrantVerdict::{
-        self, CampaignCap, EngineCap, Granted, Moved, NumberBusy, NumberRule, Provider, Suppressed,
-    },
+use dialplane::store::leases::GrantVerdict::{
+    self, CampaignCap, EngineCap, Granted, Moved, NumberBusy, NumberRule, Provider, Suppressed,
 };
 
 use super::{
@@ -96,7 +93,19 @@ async fn a_slot_that_waits_gets_nobody_whom_a_grant_would_refuse() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_was_given_up_leases_nothing() {
     let theatre = Theatre::open().await;
-    assert!(matches!(theatre.asks_too_late().await, Err(StoreError::Late)));
-    assert_eq!((theatre.slots().await, theatre.ready().await), (LIVE, READY));
+    let refill = theatre.asks_too_late().await.unwrap();
+    assert_eq!((refill.tried.len(), refill.ready.len()), (0, 3));
+    assert_eq!((theatre.slots().await, theatre.ready().await), (LIVE, READY + FOUND));
+    theatre.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_begins_again_when_a_lead_changed_before_it_was_leased() {
+    let theatre = Theatre::open().await;
+    let change = format!("update lead set updated_at = now() where lead_id = '{}'", theatre.stage.lead(Who::Fresh));
+    let answer = theatre.overtaken(&change, Action::LeaseAtOnce).await.unwrap();
+    assert_eq!((answer.grants, answer.leads, theatre.tried_again()), (vec![Granted, Granted], 1, 1));
+    assert_eq!((theatre.slots().await, theatre.ready().await), (LIVE + 2, READY + 1));
+    assert_eq!(theatre.stage.broken(&answer.granted).await, Vec::<String>::new());
     theatre.close().await;
 }

@@ -126,6 +126,19 @@ impl Theatre {
         Ok(Some([first?.granted, second?.granted].concat()))
     }
 
+    /// One that is stopped at the engine's gauge while a third makes a change that it has looked past.
+    pub async fn overtaken(&self, change: &str, action: Action) -> Result<Answer, StoreError> {
+        self.stage.put_back().await;
+        self.third.execute(&format!("begin; {change}; select from gauge where campaign_id = 0 for update")).await?;
+        let mut play = Box::pin(self.first.play(&self.stage, action));
+        tokio::select! {
+            done = &mut play => panic!("it should have waited: {done:?}"),
+            () = self.probe.until_waiting(&self.first) => {}
+        }
+        self.third.execute("commit").await?;
+        play.await
+    }
+
     /// Transactions that were tried again so far.
     pub fn tried_again(&self) -> usize {
         [&self.first, &self.second].map(|line| line.again.load(Ordering::Relaxed)).iter().sum()

@@ -68,14 +68,15 @@ async fn parts(world: &World, since: &str) -> Vec<f64> {
     world.database.sql.query(&sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
-/// Weights 1, 2 and 5 under a cap of 80. `dialers`: per dialer its engine (0 or 1), and its campaigns; none: all.
-async fn share(run: Run, dialers: &[(usize, &[usize])]) -> Vec<f64> {
+/// Weights 1, 2 and 5 under a cap of 80, with shares in slot-time as near to them as `within`. `dialers`: per dialer its engine (0 or 1),
+/// and its campaigns; none: all. Who stops one of two engines for seconds spoils a count; shares that are wrong are wrong again.
+async fn share(run: Run, dialers: &[(usize, &[usize])], within: f64) {
     let mut world = World::with(SchedulerSettings { max_concurrency: 80, ..settings() }).await;
     let other = world.another_engine().await;
     let mut campaigns = Vec::new();
     for (index, weight) in [1, 2, 5].into_iter().enumerate() {
         let campaign = world.draft(weighted(weight)).await;
-        for first in (index * 6_000..(index + 1) * 6_000).step_by(3_000) {
+        for first in (index * 12_000..(index + 1) * 12_000).step_by(3_000) {
             world.add(&campaign, (first..first + 3_000).map(lead).collect()).await;
         }
         campaigns.push(campaign);
@@ -90,10 +91,16 @@ async fn share(run: Run, dialers: &[(usize, &[usize])]) -> Vec<f64> {
         world.run(campaign).await;
     }
     until_attempts(&world, run.warm).await;
-    let since: String = world.database.sql.query_one("select engine_now()::text", &[]).await.unwrap().get(0);
-    until_attempts(&world, run.warm + run.counted).await;
-    let parts = parts(&world, &since).await;
-    println!("{parts:.3?}");
+    let mut shares = Vec::new();
+    for count in 1..=2 {
+        let since: String = world.database.sql.query_one("select engine_now()::text", &[]).await.unwrap().get(0);
+        until_attempts(&world, run.warm + count * run.counted).await;
+        shares = parts(&world, &since).await;
+        println!("{shares:.3?}");
+        if are_near(&shares, within) {
+            break;
+        }
+    }
     for campaign in &campaigns {
         assert!(world.count(campaign, LeadState::Eligible).await > 0, "each has work to the end");
     }
@@ -101,30 +108,27 @@ async fn share(run: Run, dialers: &[(usize, &[usize])]) -> Vec<f64> {
     world.check().await;
     other.running.stop().await.unwrap();
     world.stop().await;
-    parts
+    assert!(are_near(&shares, within), "{shares:.3?} of the slot-time for weights 1, 2 and 5");
 }
 
-#[track_caller]
-fn near(parts: &[f64], within: f64) {
-    for (part, weight) in parts.iter().zip([1.0, 2.0, 5.0]) {
-        let due = weight / 8.0;
-        assert!((part - due).abs() <= within * due, "{parts:.3?} of the slot-time for weights 1, 2 and 5");
-    }
+fn are_near(parts: &[f64], within: f64) -> bool {
+    let near = |(part, weight): (&f64, f64)| (part - weight / 8.0).abs() <= within * weight / 8.0;
+    parts.iter().zip([1.0, 2.0, 5.0]).all(near)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_campaigns_of_weights_1_2_and_5_share_a_cap_within_5_percent() {
-    near(&share(ONE_ENGINE, &[(0, &[])]).await, 0.05);
+    share(ONE_ENGINE, &[(0, &[])], 0.05).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_engines_with_dialers_for_all_campaigns_share_in_sum() {
-    near(&share(TWO_ENGINES, &[(0, &[]), (1, &[])]).await, 0.1);
+    share(TWO_ENGINES, &[(0, &[]), (1, &[])], 0.1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn campaigns_whose_dialers_are_on_different_engines_share_in_sum() {
-    near(&share(TWO_ENGINES, &[(0, &[0]), (1, &[1, 2])]).await, 0.2);
+    share(TWO_ENGINES, &[(0, &[0]), (1, &[1, 2])], 0.2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,7 +42,7 @@ begin
 end $$;
 
 -- One search of a campaign's queue at a time, and no list that grows behind the cursor meanwhile: gauges are locked when it is done.
--- Taken before them, to the end of the transaction. Callers: refill, close_intake.
+-- Taken before them, to the end of the transaction. Callers: refill, close_intake, park_leads.
 create function hold_queue(p_campaign int) returns void language plpgsql as $$
 begin
     perform pg_advisory_xact_lock(7404, p_campaign);

@@ -30,7 +30,7 @@ end $$;
 -- permit; an outcome from when it happened, which is told: neither before the permit nor after the record, nor longer
 -- than a call can last (24 h). Exact where nobody else can call the number: under the gauges' lock or with its live lease.
 -- Without rules nothing but that is read; without calls lately, the leads of the number alone.
--- Callers: grant_leases, begin_calls.
+-- Callers: lease_refusals, begin_calls, park_leads, release_leases.
 create function number_free_at(p_campaigns int[], p_numbers bigint[], p_now timestamptz) returns timestamptz[]
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_mergejoin = off set enable_bitmapscan = off as $$

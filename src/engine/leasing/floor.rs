@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use super::{
@@ -21,7 +22,10 @@ use crate::{
         ids::{CampaignKey, LeaseId, SessionId, StreamNumber},
         settings::SchedulerSettings,
     },
-    store::{leases::GrantItem, queue::QueuedLead},
+    store::{
+        leases::GrantItem,
+        queue::{QueuedLead, Slot},
+    },
 };
 
 /// How long a session that does not confirm receipts gets no more grants.
@@ -39,6 +43,26 @@ pub struct Planned {
     pub lead: QueuedLead,
     /// The session's stream when it was planned.
     pub stream: StreamNumber,
+}
+
+impl Planned {
+    /// A lead for a slot, by rules of this version until when its hours are open.
+    pub(super) fn new(lead: QueuedLead, slot: Slot, open_until: DateTime<Utc>, rules_version: i32) -> Planned {
+        let item = GrantItem {
+            campaign: lead.campaign,
+            lead: lead.lead,
+            lease: slot.lease,
+            session: slot.session,
+            number: lead.number,
+            seq: lead.facts.last_seq + 1,
+            attempts: lead.attempts,
+            epoch: lead.epoch,
+            promised: lead.promised,
+            open_until,
+            rules_version,
+        };
+        Planned { item, lead, stream: slot.stream }
+    }
 }
 
 /// One replica's leasing.

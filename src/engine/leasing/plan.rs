@@ -22,7 +22,7 @@ use crate::{
     },
     store::{
         leases::{GrantItem, GrantVerdict},
-        queue::{Parked, QueuedLead, waiting},
+        queue::{Parked, QueuedLead, Slot, waiting},
     },
 };
 
@@ -325,21 +325,8 @@ fn plan_one(
     let by_rules = |parked| Parked { rules_version: Some(rules_version), ..parked };
     match lane.window(lead.zone, now.wall) {
         Some(window) if window.opens_at <= now.wall => {
-            let item = GrantItem {
-                campaign: lead.campaign,
-                lead: lead.lead,
-                lease: next_id(),
-                session,
-                number: lead.number,
-                seq: lead.facts.last_seq + 1,
-                attempts: lead.attempts,
-                epoch: lead.epoch,
-                promised: lead.promised,
-                open_until: window.closes_at,
-                rules_version,
-            };
             lane.asked(now.wall);
-            Ok(Planned { item, lead, stream })
+            Ok(Planned::new(lead, Slot { lease: next_id(), session, stream }, window.closes_at, rules_version))
         }
         Some(window) => Err(by_rules(park(&lead, Some(window.opens_at), waiting::CALLING_HOURS))),
         None => Err(by_rules(park(&lead, None, waiting::NO_TIME_ZONE))),

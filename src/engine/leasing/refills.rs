@@ -13,7 +13,7 @@ use crate::{
         ids::{CampaignKey, next_id},
     },
     store::{
-        leases::{GrantItem, GrantVerdict},
+        leases::GrantVerdict,
         queue::{Refill, RefillAsk, Slot, waiting},
     },
 };
@@ -150,20 +150,7 @@ impl Floor {
             .zip(&ask.slots)
             .map(|((lead, _), slot)| {
                 let closes = usize::try_from(lead.zone).ok().and_then(|zone| ask.windows.closes.get(zone).copied());
-                let item = GrantItem {
-                    campaign: lead.campaign,
-                    lead: lead.lead,
-                    lease: slot.lease,
-                    session: slot.session,
-                    number: lead.number,
-                    seq: lead.facts.last_seq + 1,
-                    attempts: lead.attempts,
-                    epoch: lead.epoch,
-                    promised: None,
-                    open_until: closes.flatten().unwrap_or(now.wall),
-                    rules_version: ask.rules_version,
-                };
-                Planned { item, lead, stream: slot.stream }
+                Planned::new(lead, *slot, closes.flatten().unwrap_or(now.wall), ask.rules_version)
             })
             .collect();
         let mut effects = Vec::new();

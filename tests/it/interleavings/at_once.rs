@@ -109,3 +109,22 @@ async fn a_search_begins_again_when_a_lead_changed_before_it_was_leased() {
     assert_eq!(theatre.stage.broken(&answer.granted).await, Vec::<String>::new());
     theatre.close().await;
 }
+
+/// A row that somebody files while the search is on, due before what was found: the next search must begin at it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bound_of_the_due_rows_passes_nothing_that_was_filed_during_the_search() {
+    let theatre = Theatre::open().await;
+    let file = format!(
+        "insert into due (campaign_id, lane, at, lead_id, epoch, state, reason) \
+         select campaign_id, 1, min(at) - interval '1 millisecond', '{}', 0, 6, 1 from due \
+         where campaign_id = {} and lane = 1 group by campaign_id",
+        theatre.stage.lead(Who::Blocked),
+        theatre.stage.one
+    );
+    let answer = theatre.overtaken(&file, Action::LeaseAtOnce).await.unwrap();
+    assert_eq!((answer.grants, answer.leads), (vec![Granted, Granted], 1));
+    let filed = "select count(*) from due q join gauge g using (campaign_id) where lane = 1 and at >= waiting_from and reason = 1";
+    let below = "select count(*) from due q join gauge g using (campaign_id) where lane = 1 and at < waiting_from";
+    assert_eq!((theatre.count(filed).await, theatre.count(below).await), (1, 0));
+    theatre.close().await;
+}

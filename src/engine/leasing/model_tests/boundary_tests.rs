@@ -228,3 +228,14 @@ fn room_for_which_no_lead_was_found_is_left() {
     play.world.floor.refilled(&ask, Refill::default(), now);
     assert_eq!(play.world.floor.room.at_most(500), 3);
 }
+
+#[test]
+fn an_answer_for_an_earlier_session_frees_no_slot_of_its_successor() {
+    let mut play = Play::granting(2);
+    let free = |play: &Play| play.world.floor.sessions[&session(WHO)].free(play.world.floor.served, 0);
+    play.world.floor.arrived(session(WHO), Uuid::nil(), CAMPAIGNS[0], false);
+    assert_eq!(free(&play), 0);
+    play.step(Step::RunAll);
+    assert_eq!((free(&play), play.holds()), (0, 2));
+    play.end();
+}

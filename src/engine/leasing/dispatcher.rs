@@ -295,10 +295,8 @@ impl Dispatcher {
                 self.floor.refilled(ask, refill, now)
             }
             Err(error) => {
-                let known = self.floor.lanes().contains_key(&ask.campaign);
                 let made = matches!(error, StoreError::Unavailable(_));
                 match error {
-                    StoreError::NotRunning | StoreError::StaleRules if !known => {}
                     StoreError::NotRunning | StoreError::StaleRules => {
                         self.apply(vec![Effect::Reload(ask.campaign)]);
                     }

@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-
 use tokio::time::Instant;
 
 use super::{floor::Planned, shares::Share};
@@ -26,7 +25,7 @@ const WANT_MAX: usize = 500;
 const SCAN_MIN: i32 = 100;
 const SCAN_MAX: i32 = 2000;
 
-/// For so long after that nothing is put by.
+/// For so long after leads were leased as they were found none are put by.
 const HURRY_FOR: Duration = Duration::from_millis(50);
 /// How long a lane waits after the database did not answer.
 const RETRY_AFTER: TimeDelta = TimeDelta::seconds(1);
@@ -323,8 +322,8 @@ impl Lane {
     }
 
     /// Whether so many slots wait for its leads, or did a moment ago, that these are leased as they are found: what would be put by
-    /// would be gone at once, and is two more rows written for each lead. Not where few leads of the list are open: nobody waits for
-    /// the engine's gauge while they are searched.
+    /// would be gone at once, and is two more rows written for each lead. Not where few leads of the list are open: slots that
+    /// wait are nobody else's while they are searched.
     pub(super) fn hurries(&self, many_wait: bool, now: Instant) -> bool {
         let lately = self.hurried_at.is_some_and(|at| now.duration_since(at) < HURRY_FOR);
         !self.is_broken() && self.scan == SCAN_MIN && (lately || (many_wait && self.buffer.is_empty()))

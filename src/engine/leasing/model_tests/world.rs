@@ -259,9 +259,7 @@ impl World {
                             let doubtful = ask.slots.iter().map(|slot| (slot.lease, slot.session));
                             self.model.doubtful.extend(doubtful);
                         }
-                        if self.floor.lanes.contains_key(&ask.campaign) {
-                            self.ask(Job::Reload(ask.campaign));
-                        }
+                        self.ask(Job::Reload(ask.campaign));
                         self.floor.refill_failed(&ask, made, self.now)
                     }
                 };
